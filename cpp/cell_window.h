@@ -29,6 +29,11 @@ struct CellWindowArgs {
   Trace* new_trace;            // [S, nnz, batch]
   float* own_gradient;         // [learned, rows]
   float* new_own_trace;        // [learned, S, rows, batch]
+  // For what else reaches neurons; the first two null where nothing does.
+  float* left;        // [steps, rows, batch]
+  float* trace_left;  // [steps, S, rows, batch]
+  float* carry;       // [rows, batch, S]
+  float* decay;       // [rows, batch, S, S]
   int64_t rows, nnz, batch, steps;
 };
 
@@ -157,7 +162,6 @@ CONNFIT_INLINE void CellRowsBody(const CellWindowArgs<Trace>& a, const Events& e
   constexpr int S = Cell::kTraced;
   const int64_t rows = std::max<int64_t>(1, 64 / a.batch), lanes = rows * a.batch;
   CellBlock<Cell> block(a.options, lanes, a.steps);
-  std::vector<float> carry(lanes * S), decay(lanes * S * S);
   for (int64_t row = begin; row < end; row += rows) {
     const int64_t some = std::min(rows, end - row), first = row * a.batch, count = some * a.batch;
     for (int n = 0; n < Cell::kNumbers; ++n) {
@@ -165,9 +169,19 @@ CONNFIT_INLINE void CellRowsBody(const CellWindowArgs<Trace>& a, const Events& e
     }
     CellBackward(a, block, first, count);
     CellNumbers(a, block, first, count);
+    float* carry = a.carry + first * S;
+    float* decay = a.decay + first * S * S;
     for (int64_t z = 0; z < count; ++z) {
       for (int s = 0; s < S; ++s) carry[z * S + s] = block.adjoint[s * lanes + z];
       for (int s = 0; s < S * S; ++s) decay[z * S * S + s] = block.psi[s * lanes + z];
+    }
+    const int64_t all = a.rows * a.batch;
+    for (int64_t t = 0; t < a.steps && a.left != nullptr; ++t) {
+      std::copy_n(block.left.data() + t * lanes, count, a.left + t * all + first);
+      for (int s = 0; s < S; ++s) {
+        std::copy_n(block.trace_left.data() + (s * a.steps + t) * lanes, count,
+                    a.trace_left + (t * S + s) * all + first);
+      }
     }
     struct Rows {
       const int32_t *indptr, *indices;
@@ -182,7 +196,7 @@ CONNFIT_INLINE void CellRowsBody(const CellWindowArgs<Trace>& a, const Events& e
       CONNFIT_INLINE const float* TraceLeft(int64_t z, int s) const { return trace_left + s * steps * lanes + z; }
       CONNFIT_INLINE int64_t Stride() const { return lanes; }
     };
-    WindowEventsBody<S>(Rows{a.indptr + row, a.indices, a.trace, carry.data(), decay.data(), block.left.data(),
+    WindowEventsBody<S>(Rows{a.indptr + row, a.indices, a.trace, carry, decay, block.left.data(),
                              block.trace_left.data(), a.gradient, a.new_trace, a.nnz, a.batch, a.steps, lanes, events},
                         0, some);
   }

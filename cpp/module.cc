@@ -218,7 +218,8 @@ ffi::Error CellWindowImpl(ffi::ThreadPool pool, Ints indptr, Ints indices, Matri
                           Cube second, Cube third, Cube fourth, Cube sources, Cube read, Vector1 scored,
                           TraceBuffer trace, Tensor own_trace, ffi::Result<Vector1> gradient,
                           ffi::Result<TraceBuffer> new_trace, ffi::Result<Matrix> own_gradient,
-                          ffi::Result<Tensor> new_own_trace) {
+                          ffi::Result<Tensor> new_own_trace, ffi::Result<Cube> left, ffi::Result<Tensor> trace_left,
+                          ffi::Result<Cube> carry, ffi::Result<Tensor> decay) {
   static_assert(Cell::kStates == 4);
   constexpr int64_t S = Cell::kTraced, L = Cell::kLearned;
   const int64_t rows = Dim(indptr, 0) - 1, nnz = Dim(indices, 0), steps = Dim(first, 0), batch = Dim(first, 2);
@@ -230,20 +231,39 @@ ffi::Error CellWindowImpl(ffi::ThreadPool pool, Ints indptr, Ints indices, Matri
               Dim(scored, 0) == steps && is(trace.dimensions(), {S, nnz, batch}) &&
               is(own_trace.dimensions(), {L, S, rows, batch}) && Dim(*gradient, 0) == nnz &&
               SameShape(*new_trace, trace) && SameShape(*new_own_trace, own_trace) &&
-              is(own_gradient->dimensions(), {L, rows});
+              is(own_gradient->dimensions(), {L, rows}) && is(carry->dimensions(), {rows, batch, S}) &&
+              is(decay->dimensions(), {rows, batch, S, S});
+  const bool others = Dim(*left, 0) != 0;
+  fits = fits && (!others || (is(left->dimensions(), {steps, rows, batch}) &&
+                              is(trace_left->dimensions(), {steps, S, rows, batch})));
   for (Cube* state : {&first, &second, &third, &fourth}) {
     fits = fits && is(state->dimensions(), {steps, rows, batch});
   }
   if (!fits) return Mismatch("window of a cell");
   const float* states[] = {first.typed_data(), second.typed_data(), third.typed_data(), fourth.typed_data()};
-  CellWindow<Cell>(
-      pool,
-      CellWindowArgs<Trace>{indptr.typed_data(), indices.typed_data(), theta.typed_data(), options.typed_data(), states,
-                            read.typed_data(), scored.typed_data(), reinterpret_cast<const Trace*>(trace.typed_data()),
-                            own_trace.typed_data(), gradient->typed_data(),
-                            reinterpret_cast<Trace*>(new_trace->typed_data()), own_gradient->typed_data(),
-                            new_own_trace->typed_data(), rows, nnz, batch, steps},
-      sources.typed_data(), Dim(sources, 1));
+  CellWindow<Cell>(pool,
+                   CellWindowArgs<Trace>{indptr.typed_data(),
+                                         indices.typed_data(),
+                                         theta.typed_data(),
+                                         options.typed_data(),
+                                         states,
+                                         read.typed_data(),
+                                         scored.typed_data(),
+                                         reinterpret_cast<const Trace*>(trace.typed_data()),
+                                         own_trace.typed_data(),
+                                         gradient->typed_data(),
+                                         reinterpret_cast<Trace*>(new_trace->typed_data()),
+                                         own_gradient->typed_data(),
+                                         new_own_trace->typed_data(),
+                                         others ? left->typed_data() : nullptr,
+                                         trace_left->typed_data(),
+                                         carry->typed_data(),
+                                         decay->typed_data(),
+                                         rows,
+                                         nnz,
+                                         batch,
+                                         steps},
+                   sources.typed_data(), Dim(sources, 1));
   return ffi::Error::Success();
 }
 
@@ -295,6 +315,10 @@ constexpr auto OfCell() {
       .template Ret<Vector1>()
       .template Ret<Traces>()
       .template Ret<Matrix>()
+      .template Ret<Tensor>()
+      .template Ret<Cube>()
+      .template Ret<Tensor>()
+      .template Ret<Cube>()
       .template Ret<Tensor>();
 }
 

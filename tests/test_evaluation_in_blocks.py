@@ -95,8 +95,10 @@ def test_blocks_of_an_archive_are_those_of_the_array(tmp_path: Path, monkeypatch
     x = arrays["x"]
     assert isinstance(x, InArchive) and str(arrays["word"]) == "w"
     np.testing.assert_array_equal(arrays["mask"][:], values > 0)
-    # Forwards, back, with steps, single rows and columns.
-    for at in (slice(0, 9), slice(9, 20), slice(30, 50), slice(3, 5), slice(None, None, 7), 12, (slice(4, 9), 1)):
+    # Forwards, back, with steps, single rows and columns, rows by number, as figures of many units ask, and by mask.
+    ats = (slice(0, 9), slice(9, 20), slice(30, 50), slice(3, 5), slice(None, None, 7), 12, -1, (slice(4, 9), 1),
+           np.array([7, 3]), np.ix_([40, 2, 2], [2, 0]), values[:, 0] > 0)  # fmt: skip
+    for at in ats:
         np.testing.assert_array_equal(x[at], values[at])
 
 

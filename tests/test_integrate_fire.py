@@ -14,18 +14,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import random_connectome
 
+from connfit.config import ModelConfig
 from connfit.errors import ConfigError
 from connfit.models import Readout, ops
 from connfit.models.cells import CELLS
 from connfit.models.cells.integrate_fire import LIF, passed_on
 from connfit.models.cells.rate import Rate
 from connfit.models.connectome_model import ConnectomeModel, ModelConditions
+from connfit.models.init.balanced_start import USUAL_HZ, balanced_start, fit_balance
+from connfit.models.init.start import StartConditions
+from connfit.models.input_map import input_map
 from connfit.models.neuron import Neuron
 from connfit.models.ops import native
 from connfit.models.rollout import run_window
 from connfit.models.spiking import GivenTrains, SpikingNetwork, spikes_of
 from connfit.models.surrogate_spikes import SURROGATES, spike
 from connfit.training.learners import WindowArrays, WindowedLearner
+from connfit.training.recipe import _choices
 
 NATIVE = pytest.mark.skipif(not native.available(), reason=f"no compiled kernels: {native.why_not()}")
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
@@ -43,9 +48,10 @@ def sparse_pattern(rng: np.random.Generator, rows: int, columns: int, connection
 
 
 @NATIVE
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
-    st.integers(0, 2**32 - 1), st.integers(1, 90), st.integers(1, 90), st.integers(0, 900), st.integers(1, 3),
+    st.integers(0, 2**32 - 1), st.sampled_from([1, 90]), st.sampled_from([1, 90]), st.sampled_from([0, 900]),
+    st.sampled_from([1, 3]),
     st.sampled_from([0.0, 0.01, 0.1, 0.9]),
 )  # fmt: skip
 def test_a_product_that_follows_spikes_is_the_product(
@@ -60,9 +66,9 @@ def test_a_product_that_follows_spikes_is_the_product(
 
 
 @NATIVE
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(
-    st.integers(0, 2**32 - 1), st.integers(1, 3), st.integers(1, 5), st.sampled_from([1, 7, 40]),
+    st.integers(0, 2**32 - 1), st.sampled_from([1, 3]), st.integers(1, 5), st.sampled_from([1, 40]),
     st.sampled_from([0.0, 0.02, 0.3]), st.sampled_from(["float32", "bfloat16"]),
 )  # fmt: skip
 def test_windows_by_lists_of_spikes_are_windows(
@@ -171,27 +177,35 @@ def test_the_cell_spikes_as_the_simulated_network_of_shiu_does() -> None:
 
 @NATIVE
 @pytest.mark.parametrize(
-    ("batch", "delay", "clears", "surrogate", "stored"),
+    ("batch", "delay", "clears", "surrogate", "stored", "drive"),
     [
-        (1, 1, True, "fast-sigmoid", "float32"),
-        (3, 0, False, "relu", "float32"),
-        (2, 2, True, "triangular", "bfloat16"),
+        (1, 1, True, "fast-sigmoid", "float32", "none"),
+        (3, 0, False, "relu", "float32", "dense"),
+        (2, 2, True, "triangular", "bfloat16", "anatomical"),
     ],
 )
 def test_a_compiled_window_is_the_learners_own(
-    batch: int, delay: int, clears: bool, surrogate: Any, stored: str, monkeypatch: pytest.MonkeyPatch
+    batch: int, delay: int, clears: bool, surrogate: Any, stored: str, drive: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Over three windows, so that traces count; 203 neurons are no whole number of vectors or blocks."""
+    """Over three windows, so that traces count, with inputs and a drive that is closed now and then.
+
+    203 neurons are no whole number of vectors or blocks.
+    """
     rng, n, units, steps = np.random.default_rng(0), 203, 4, 12
     brain = random_connectome(rng, n, 8)
     readout = Readout(sp.csr_array(np.abs(rng.normal(size=(units, n)))), tuple(f"u{k}" for k in range(units)))
-    given = ModelConditions(connectome=brain, readout=readout, step_s=0.6, drive="none", delay=delay)
+    inputs = None if drive == "none" else input_map(brain, readout, ("light", "touch"), 1, "all")
+    given = ModelConditions(connectome=brain, readout=readout, step_s=0.6, drive=drive, delay=delay, inputs=inputs)
     neuron = LIF(starts=SLOW, surrogate=surrogate, surrogate_width=0.6, clears=clears)
     model = ConnectomeModel.wire(given, neuron)
     params = {
         "weights": jnp.asarray(rng.random(brain.m) * 0.4, jnp.float32), "log_time_constants": jnp.zeros(n),
         "bias": jnp.asarray(rng.normal(0.3, 0.3, n), jnp.float32), **model.own_start(),
     }  # fmt: skip
+    for group, synapses in (("drive", model.drive), ("inputs", model.inputs)):
+        if synapses is not None:
+            params[group] = jnp.asarray(rng.normal(0.1, 0.3, synapses.strengths_shape), jnp.float32)
+    external = None if inputs is None else jnp.asarray(rng.normal(size=(steps, inputs.sources, batch)), jnp.float32)
     learner = WindowedLearner(steps, "neuron", "trace", trace_dtype=stored)
     values = jnp.asarray(rng.random((3, steps, units, batch)), jnp.float32)
     scored = jnp.asarray(rng.random((3, steps, 1, 1)) < 0.4, jnp.float32) * jnp.ones_like(values)
@@ -199,7 +213,7 @@ def test_a_compiled_window_is_the_learners_own(
     def windows(params: dict) -> list:
         memory, found = learner.start(model, batch, model.groups), []
         for value, weight in zip(values, scored, strict=True):
-            window = WindowArrays(0 * value, value < 0, value, weight)
+            window = WindowArrays(value, value > 0.3, value, weight, external=external)
             result, memory = learner.step(model, params, memory, window, model.groups)
             found.append(result)
         return [found, memory.traces]
@@ -275,3 +289,37 @@ def test_gap_junctions_do_not_pass_spikes_on() -> None:
         ConnectomeModel.wire(
             ModelConditions(connectome=brain, readout=readout, step_s=1e-3, bounds_s=(1e-3, 1.0)), CELLS["lif"].neuron()
         )
+
+
+def test_a_balanced_start_spikes_as_often_as_was_recorded() -> None:
+    rng, n, units = np.random.default_rng(0), 60, 3
+    brain = random_connectome(rng, n, 8)
+    own = np.arange(n) % units
+    readout = Readout(sp.csr_array((np.full(n, units / n), (own, np.arange(n))), shape=(units, n)), ("a", "b", "c"))
+    given = ModelConditions(connectome=brain, readout=readout, step_s=1e-3, drive="none", bounds_s=(1e-3, 1.0))
+    model = ConnectomeModel.wire(given, LIF())
+    asked = np.array([4.0, 10.0, 20.0])
+    frames = asked * rng.gamma(20, 1 / 20, (200, units))
+    conditions = StartConditions(connectome=brain, readout=readout, time_constant_s=0.1)
+    found = fit_balance(model, conditions, [(frames, np.ones(units))])
+    np.testing.assert_allclose(found.target_hz, frames.mean(0)[own])
+    rates = np.bincount(own, found.rate_hz) / np.bincount(own)
+    np.testing.assert_allclose(rates, asked, rtol=0.25)  # ten seconds of 20 neurons: 800 spikes of the slowest unit
+    assert found.facts(("a", "b", "c"))["silent"] == 0
+    params = balanced_start(model, replace(conditions, fitted=found))
+    assert set(params) >= {"weights", "bias", "base", "response"} and float(params["response"][0]) == 1
+
+    below = fit_balance(model, conditions, [(frames - 8, np.ones(units))])  # no rates in hertz
+    low = np.quantile(frames - 8, 0.05, axis=0)
+    np.testing.assert_allclose(below.base, low[own])
+    np.testing.assert_allclose(below.base + USUAL_HZ * below.response, (frames - 8).mean(0)[own])
+
+
+def test_starts_are_for_cells_of_their_kind() -> None:
+    brain = random_connectome(np.random.default_rng(0), 8, 2)
+    readout = Readout(sp.csr_array(np.eye(1, 8)), ("u",))
+    model = ConnectomeModel.wire(ModelConditions(connectome=brain, readout=readout, step_s=0.5), Rate())
+    with pytest.raises(ConfigError, match="spikes"):
+        fit_balance(model, StartConditions(connectome=brain, readout=readout, time_constant_s=0.5), [])
+    assert "balance" not in _choices("drive_start", ModelConfig())
+    assert _choices("drive_start", ModelConfig(cell="lif")) == ["balance"]

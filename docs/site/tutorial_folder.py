@@ -1,7 +1,7 @@
 """First, hidden cell of a tutorial: an empty folder with its files, and commands that stop the build where they fail.
 
 Usage in a notebook that runs in the root of the repository:
-%run docs/site/tutorial_folder.py {worm,regions,larva,stimulus,own_data}
+%run docs/site/tutorial_folder.py {worm,regions,larva,stimulus,spiking,own_data}
 """
 
 from __future__ import annotations

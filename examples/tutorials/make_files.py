@@ -1,7 +1,7 @@
 """Write the files of one tutorial, as a laboratory would have them. All of it is generated, nothing is measured.
 
-Usage: ``python make_files.py {worm,regions,larva,stimulus} [FOLDER]`` (default: the working directory). `worm` takes
-pynwb.
+Usage: ``python make_files.py {worm,regions,larva,stimulus,spiking} [FOLDER]`` (default: the working directory). `worm`
+takes pynwb.
 """
 
 from __future__ import annotations
@@ -180,7 +180,54 @@ def write_stimulus(folder: Path) -> None:
     table.to_csv(folder / "animal.csv", index=False)
 
 
-WRITE = {"worm": write_worm, "regions": write_regions, "larva": write_larva, "stimulus": write_stimulus}
+TYPES, OF_A_TYPE, STEPS = 8, 25, 100
+
+
+def write_spiking(folder: Path) -> None:
+    """Write `edges.csv`, `neurons.csv`, and `animal.csv`: rates of types of a spiking brain at 10 Hz, and two odours.
+
+    Leaky integrate-and-fire neurons in steps of 1 ms, with weights of their own, a current, noise, and odours that two
+    of the types smell. Written down here, and nothing of connfit.
+    """
+    random = np.random.default_rng(5)
+    size, frames = TYPES * OF_A_TYPE, 600
+    of_type = np.arange(size) % TYPES
+    inhibitory = np.isin(of_type, [2, 5])
+    table = pd.DataFrame({"id": [f"cell{k:03d}" for k in range(size)], "type": [f"type{k}" for k in of_type]})
+    table["transmitter"] = np.where(inhibitory, "GABA", "acetylcholine")
+    meet = random.random((TYPES, TYPES)) < 0.35
+    probability = 0.6 * meet[np.ix_(of_type, of_type)]
+    counts = np.where(random.random((size, size)) < probability, random.integers(1, 7, (size, size)), 0)
+    np.fill_diagonal(counts, 0)
+    brain = Brain(table, counts, counts * np.where(inhibitory, -0.275, 0.275) * random.lognormal(0, 0.5, counts.shape))
+    table.to_csv(folder / "neurons.csv", index=False)
+    brain.edges("pre", "post", "synapses").to_csv(folder / "edges.csv", index=False)
+    odours, now = np.zeros((frames, 2)), np.zeros(2)
+    for frame in range(frames):
+        now = 0.8 * now + 0.6 * random.normal(size=2)
+        odours[frame] = np.maximum(now, 0)
+    smells = 0.9 * np.column_stack([of_type == 0, of_type == 4])
+    current = random.normal(1.3, 0.2, size)
+    keeps_v, keeps_g = np.exp(-1 / 20), np.exp(-1 / 5)
+    passes = 5 / (20 - 5) * (keeps_v - keeps_g)
+    v, g, spikes = np.zeros(size), np.zeros(size), np.zeros((frames, size))
+    for step in range(STEPS * frames):
+        spiking = v > 7
+        spikes[step // STEPS] += spiking
+        free = ~spiking  # for 2.2 ms, which is a step without moving
+        x = brain.weights[:, spiking].sum(axis=1) + current + smells @ odours[step // STEPS]
+        x += 0.8 * random.normal(size=size)
+        v, g = np.where(free, keeps_v * v + passes * g, 0), np.where(free, keeps_g * g + x, 0)
+    seconds = np.arange(frames) * STEPS / 1000
+    rates = {f"type{k}": spikes[:, of_type == k].mean(axis=1) / (STEPS / 1000) for k in range(TYPES)}
+    recorded = pd.DataFrame({"time_s": seconds, **rates, "apple": odours[:, 0], "vinegar": odours[:, 1]})
+    recorded.round(5).to_csv(folder / "animal.csv", index=False)
+
+
+WRITE = {
+    "worm": write_worm, "regions": write_regions, "larva": write_larva, "stimulus": write_stimulus,
+    "spiking": write_spiking,
+}  # fmt: skip
 
 
 def main(which: str, folder: Path) -> None:

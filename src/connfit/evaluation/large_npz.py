@@ -53,8 +53,11 @@ class InArchive:
 
     def __getitem__(self, at: Any, /) -> np.ndarray:
         rows, *others = at if isinstance(at, tuple) else (at,)
-        if not isinstance(rows, slice):
-            return np.asarray(self[rows : rows + 1])[0][tuple(others)]
+        if isinstance(rows, int | np.integer):
+            row = range(len(self))[rows]
+            return np.asarray(self[row : row + 1])[0][tuple(others)]
+        if not isinstance(rows, slice):  # rows by their numbers, or by a mask
+            return self[:][at]
         first, stop, step = rows.indices(len(self))
         return self._read(first, max(first, stop))[(slice(None, None, step), *others)]
 

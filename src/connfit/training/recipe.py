@@ -244,7 +244,9 @@ def _choices(name: str, options: ModelConfig) -> list[Any]:
         numbers = [value for value in GRID[name] if isinstance(value, float) and low <= value <= high] or [low]
         return [*numbers, *(value for value in GRID[name] if value == OF_EACH_UNIT)]
     if name in NAMES:
-        return [piece.name for piece in NAMES[name].values() if piece.automatic]
+        spiking = find_cell(options.cell).neuron.spikes
+        pieces = [piece for piece in NAMES[name].values() if piece.automatic]
+        return [piece.name for piece in pieces if not isinstance(piece, Start) or piece.spiking == spiking]
     return list(GRID[name])
 
 

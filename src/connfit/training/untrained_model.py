@@ -52,6 +52,12 @@ def untrained_model(
                     f"model.{option} = {getattr(options, option)!r} is of the start {other.name!r}, but "
                     f"model.drive_start = {options.drive_start!r}: set one of the two to its default"
                 )
+    if start.spiking != cell.neuron.spikes:
+        right = " or ".join(other.name for other in STARTS.values() if other.spiking == cell.neuron.spikes)
+        raise ConfigError(
+            f"model.drive_start = {start.name!r} is for cells that send {'spikes' if start.spiking else 'rates'}, but "
+            f"model.cell = {options.cell!r}: set it to {right}, or to auto"
+        )
     if cohort.substeps > 1:
         for option, chosen in {"state_forcing": begun.state_forcing, "drive_start": start.single_steps}.items():
             if chosen:

@@ -106,4 +106,4 @@ def begin(model: Model, drive_start: str, given: StartConditions) -> Params:
         found_by = f"{start.fit.__module__}.{start.fit.__qualname__}"
         raise ConfigError(f'drive_start = "{drive_start}" needs what {found_by} finds in the training frames')
     inputs = {} if model.inputs is None else {"inputs": jnp.zeros(model.inputs.strengths_shape)}
-    return model.with_gains({**start.parameters(model, given), **model.own_start(), **inputs})
+    return model.with_gains({**model.own_start(), **start.parameters(model, given), **inputs})

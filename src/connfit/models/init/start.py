@@ -88,6 +88,8 @@ class Start(Entry):
         Whether it needs a frame for every model step.
     automatic
         Whether a recipe may choose it.
+    spiking
+        Whether it is for cells that send spikes; others are for cells that send rates.
     searched
         Options of section `model` that a recipe searches for this start, one stage after the other.
     """
@@ -98,6 +100,7 @@ class Start(Entry):
     only_here: tuple[str, ...] = ()
     single_steps: bool = False
     automatic: bool = False
+    spiking: bool = False
     searched: tuple[tuple[str, ...], ...] = (("state_forcing",), ("time_constant_frames",), ("weights",))
 
 

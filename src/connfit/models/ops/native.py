@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -218,6 +219,31 @@ def _window_outer(pattern: Pattern, events: Events, trace: Array, *factors: Arra
     return gradient, new_trace
 
 
+class CellWindow(NamedTuple):
+    """Gradients and traces of a window of a compiled cell with S traced states, which learns L numbers per neuron.
+
+    Attributes
+    ----------
+    gradient, trace
+        [M] and [S, M, B] of connections.
+    own_gradient, own_trace
+        [L, N] and [L, S, N, B] of what neurons learn.
+    left, trace_left
+        [K, N, B] and [K, S, N, B] postsynaptic factors of gradient and traces; empty unless asked for.
+    carry, decay
+        [N, B, S] and [N, B, S, S], as of `connfit.models.ops.window_outer`.
+    """
+
+    gradient: Array
+    trace: Array
+    own_gradient: Array
+    own_trace: Array
+    left: Array
+    trace_left: Array
+    carry: Array
+    decay: Array
+
+
 def cell_window(
     cell: CompiledCell,
     pattern: Pattern,
@@ -227,8 +253,10 @@ def cell_window(
     scored: Array,
     trace: Array,
     own_trace: Array,
-) -> tuple[Array, Array, Array, Array]:
-    """Compute gradients and traces of a window of a compiled cell.
+    *,
+    others: bool,
+) -> CellWindow:
+    """Compute gradients and traces of a window of a compiled cell; new traces take the memory of old ones.
 
     Parameters
     ----------
@@ -238,22 +266,21 @@ def cell_window(
         [K, N, B] adjoint of what read-outs see, and [K] 0 where all of it is.
     trace, own_trace
         [S, M, B] of connections, and [L, S, N, B] of what neurons learn.
-
-    Returns
-    -------
-    gradient, new_trace, own_gradient, new_own_trace
-        [M], as `trace`, [L, N], as `own_trace`.
+    others
+        Whether something else than connections reaches neurons and is learned.
     """
     name = f"connfit_{cell.name}_window{'_bf16' if trace.dtype == jnp.bfloat16 else ''}"
+    (steps, rows, batch), planes, kind = read.shape, len(trace), read.dtype
+    steps = steps if others else 0
     call = _call(
-        name, ((pattern.nnz,), read.dtype), (trace.shape, trace.dtype),
-        ((len(cell.learned), pattern.rows), read.dtype), (own_trace.shape, own_trace.dtype), aliases={11: 1, 12: 3},
+        name, ((pattern.nnz,), kind), (trace.shape, trace.dtype), ((len(cell.learned), rows), kind),
+        (own_trace.shape, kind), ((steps, rows, batch), kind), ((steps, planes, rows, batch), kind),
+        ((rows, batch, planes), kind), ((rows, batch, planes, planes), kind), aliases={11: 1, 12: 3},
     )  # fmt: skip
-    options = jnp.asarray(cell.options, read.dtype)
-    gradient, trace, by_number, own_trace = call(
-        pattern.indptr, pattern.indices, cell.theta, options, *states, sources, read, scored, trace, own_trace
+    options = jnp.asarray(cell.options, kind)
+    return CellWindow(
+        *call(pattern.indptr, pattern.indices, cell.theta, options, *states, sources, read, scored, trace, own_trace)
     )
-    return gradient, trace, by_number, own_trace
 
 
 def dense_outer(

@@ -15,12 +15,13 @@ from jaxtyping import Array, Float
 
 from connfit.models.base import Model, Params
 from connfit.models.forward import Trajectory
-from connfit.models.maps import SparseMap
+from connfit.models.maps import SparseMap, SynapticMap
 from connfit.models.ops import native
 from connfit.models.ops.choice import runs_native
+from connfit.training.learners.window_sums import side_by_side
 
-OTHERS = ("drive", "inputs", "readout")
-"""Groups that a compiled window does not train."""
+OTHERS = ("drive", "inputs")
+"""Groups of what reaches neurons beside connections."""
 
 
 def has_compiled_window(model: Model, trained: tuple[str, ...]) -> bool:
@@ -30,7 +31,7 @@ def has_compiled_window(model: Model, trained: tuple[str, ...]) -> bool:
         and type(model.recurrent) is SparseMap  # not of one block of neurons
         and model.recurrent_group in trained
         and not model.forces
-        and not any(group in trained for group in OTHERS)
+        and "readout" not in trained
         and runs_native(jnp.result_type(float))
     )
 
@@ -42,6 +43,7 @@ def compiled_window(
     forward: Trajectory,
     arrived: Float[Array, "K N B"],
     error: Float[Array, "K P B"],
+    external: Float[Array, "K F B"] | None,
     trained: tuple[str, ...],
 ) -> tuple[Params, dict[str, Any]]:
     """Return gradients and traces of D-RTRL.
@@ -54,6 +56,8 @@ def compiled_window(
         What arrived at synapses at each step.
     error
         ∂loss/∂y of each step.
+    external
+        Features of external inputs; None where there are none.
     """
     assert isinstance(model.recurrent, SparseMap)
     cell = model.neuron.compiled(model.constants(params))
@@ -73,11 +77,22 @@ def compiled_window(
         jnp.stack([traces[name][q] for q in traced]) if name in trained and name in traces else nothing
         for name in cell.learned
     ]
-    gradient, trace, by_number, kept = native.cell_window(
-        cell, pattern, forward.states, sources, read, scored.astype(read.dtype), traces[group], jnp.stack(own)
-    )
-    found: Params = {group: gradient}
-    after: dict[str, Any] = {group: trace}
+    others = {name: one for name, one in _others(model, forward, external).items() if name in trained}
+    window = native.cell_window(
+        cell, pattern, forward.states, sources, read, scored.astype(read.dtype), traces[group], jnp.stack(own),
+        others=bool(others),
+    )  # fmt: skip
+    found: Params = {group: window.gradient}
+    after: dict[str, Any] = {group: window.trace}
+    for name, (synapses, right, gate) in others.items():
+        left, trace_left = window.left, window.trace_left
+        if gate is not None:
+            left, trace_left = gate * left, gate[:, None] * trace_left
+        found[name], after[name] = synapses.outer_with_trace(
+            traces[name], window.carry, window.decay, side_by_side(left), trace_left.transpose(2, 3, 1, 0),
+            side_by_side(right),
+        )  # fmt: skip
+    by_number, kept = window.own_gradient, window.own_trace
     numbers = {parameter.name: parameter for parameter in model.parameters}
     for k, name in enumerate(cell.learned):
         if name not in trained:
@@ -97,3 +112,17 @@ def compiled_window(
             found[parameter.key] = jnp.zeros_like(params[parameter.key])
             after[parameter.name] = traces[parameter.name]
     return found, after
+
+
+def _others(
+    model: Model, forward: Trajectory, external: Float[Array, "K F B"] | None
+) -> dict[str, tuple[SynapticMap, Array, Array | None]]:
+    """What reaches neurons beside connections: its map, its sources at each step, and where it is open."""
+    found: dict[str, tuple[SynapticMap, Array, Array | None]] = {}
+    if model.drive is not None:
+        found["drive"] = model.drive, forward.inputs, forward.gate
+    if model.inputs is not None:
+        steps, _, batch = forward.gate.shape
+        nothing = jnp.zeros((steps, model.inputs.sources, batch), forward.gate.dtype)
+        found["inputs"] = model.inputs, nothing if external is None else external, None
+    return found

@@ -219,8 +219,8 @@ class WindowedLearner(Learner[WindowedMemory]):
             found = model.likelihood.score(difference, window.weights, log_scale, window.share)
             loss, error = found.loss, found.error
         if (self.credit, self.carry) == ("neuron", "trace") and has_compiled_window(model, trained):
-            arrived = _arrived(model, params, memory.neurons, forward)
-            gradient, traces = compiled_window(model, params, memory.traces, forward, arrived, error, trained)
+            at = forward, _arrived(model, params, memory.neurons, forward), error, window.external
+            gradient, traces = compiled_window(model, params, memory.traces, *at, trained)
             if found is not None and NOISE_SCALE in trained:
                 gradient[f"log_{NOISE_SCALE}"] = found.log_scale
             return WindowResult(loss, gradient, predictions), WindowedMemory(end, traces, None)
