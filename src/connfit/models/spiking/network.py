@@ -93,6 +93,6 @@ def arriving(pattern: Pattern, weights: Float[Array, "M"], spikes: Float[Array, 
     """
     return jax.lax.cond(
         jnp.any(spikes != 0),
-        lambda: ops.matvec(pattern, weights, spikes),
+        lambda: ops.matvec(pattern, weights, spikes, spikes=True),
         lambda: jnp.zeros((pattern.rows, spikes.shape[1]), spikes.dtype),
     )

@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from connfit.errors import ConfigError
+from connfit.models import ops
 from connfit.models.ops import Pattern
 from connfit.models.ops.choice import resolve
 from connfit.models.spiking.lif import SteppedNeuron
@@ -158,7 +159,8 @@ def _chunks(
     words = -(-max(neuron.delay, neuron.refractory) // _BITS)
     who = jnp.asarray(np.asarray(stimulated, np.int32))
     fixed = _Fixed(
-        network.pattern, network.weights, who, _refractory_bits(network.neurons, who, neuron.refractory, words),
+        ops.prepare(network.pattern, spikes=True), network.weights, who,
+        _refractory_bits(network.neurons, who, neuron.refractory, words),
         None if silent is None else jnp.asarray(~np.asarray(silent)),
         jnp.asarray(watched),
         None if current is None else jnp.asarray((1 - neuron.decay_v) * current, real)[:, None],
