@@ -37,6 +37,7 @@ kills: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python benchmarks/operators.py
 	$(BIN)/python benchmarks/side_by_side.py
+	$(BIN)/python benchmarks/spiking.py
 	$(BIN)/python benchmarks/spiking_forward.py
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python -m pip install --quiet -e ".[bench]"
