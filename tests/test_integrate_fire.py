@@ -309,6 +309,8 @@ def test_a_balanced_start_spikes_as_often_as_was_recorded() -> None:
     params = balanced_start(model, replace(conditions, fitted=found))
     assert set(params) >= {"weights", "bias", "base", "response"} and float(params["response"][0]) == 1
 
+    plain = fit_balance(model, replace(conditions, spectral_radius=None), [(frames, np.ones(units))])
+    np.testing.assert_allclose(plain.magnitudes, 0.275 * brain.counts, rtol=1e-6)
     below = fit_balance(model, conditions, [(frames - 8, np.ones(units))])  # no rates in hertz
     low = np.quantile(frames - 8, 0.05, axis=0)
     np.testing.assert_allclose(below.base, low[own])

@@ -217,7 +217,9 @@ def test_toys_are_in_the_help_and_wrong_names_are_errors_before_anything_is_fitt
     )
     (_, fit), (_, evaluate), (_, compare), *refused = connfit(folder, *helped, *errors)
     assert "bptt, toy-rule, toy-own; with the options --set learner.rule_options.pace=1.0 of toy-own." in fit
-    assert "two-channel, lif, toy-cell; with the options --set model.cell_options.calcium_decay=1.0 of rate-calcium" in fit
+    assert (
+        "two-channel, lif, toy-cell; with the options --set model.cell_options.calcium_decay=1.0 of rate-calcium" in fit
+    )
     assert "--set model.cell_options.ceiling=10.0 of toy-cell." in fit
     assert "no_recurrence, toy_flip; with" in fit and "region_rnn, toy_share; with" in fit
     assert "--set data.null_options.every=1 of toy_flip" in fit

@@ -1,7 +1,7 @@
 """A start of spiking networks: neither silent nor exploding, at the mean activity that was recorded.
 
 Weights are those of the wiring, scaled by the gain of a neuron at its rate: `spectral_radius` is that of spikes caused
-per spike. Biases then follow from running the network itself: each neuron's is moved until it spikes as often as the
+per spike; without it a synapse has the 0.275 mV of Shiu et al. 2024. Biases then follow from running the network itself: each neuron's is moved until it spikes as often as the
 units that read it ask for (homeostasis; Turrigiano & Nelson 2004, Nature Reviews Neuroscience 5:97). A recording that
 can be negative is no rate in hertz: its units then begin at a low quantile, and `USUAL_HZ` bring them to their mean.
 """
@@ -20,6 +20,7 @@ from jaxtyping import Array, Float
 
 from connfit.errors import ConfigError
 from connfit.models.base import Model, Neurons, Params
+from connfit.models.cells.integrate_fire import SYNAPSE_MV
 from connfit.models.forward import pass_on
 from connfit.models.init.start import STARTS, Start, StartConditions, Training
 from connfit.models.init.starting_weights import initial_magnitudes, radius_factor, spread_factors
@@ -133,7 +134,7 @@ def _weights(
     if given.weight_spread:
         strengths *= spread_factors(model, given.weight_spread, given.seed)
     if given.spectral_radius is None or not given.connectome.m:
-        return strengths
+        return SYNAPSE_MV * strengths
     # A neuron that spikes p times a step at an input x spikes about p / x times more for an input of one more.
     slope = float(np.mean(spikes / np.maximum(inputs, 1e-6)))
     return strengths * radius_factor(model, given.connectome, strengths, given.spectral_radius) / slope
