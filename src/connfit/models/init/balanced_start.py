@@ -1,9 +1,10 @@
 """A start of spiking networks: neither silent nor exploding, at the mean activity that was recorded.
 
 Weights are those of the wiring, scaled by the gain of a neuron at its rate: `spectral_radius` is that of spikes caused
-per spike; without it a synapse has the 0.275 mV of Shiu et al. 2024. Biases then follow from running the network itself: each neuron's is moved until it spikes as often as the
-units that read it ask for (homeostasis; Turrigiano & Nelson 2004, Nature Reviews Neuroscience 5:97). A recording that
-can be negative is no rate in hertz: its units then begin at a low quantile, and `USUAL_HZ` bring them to their mean.
+per spike; without it a synapse has the 0.275 mV of Shiu et al. 2024. Biases then follow from running the network
+itself: each neuron's is moved until it spikes as often as the units that read it ask for (homeostasis; Turrigiano &
+Nelson 2004, Nature Reviews Neuroscience 5:97). A recording that can be negative is no rate in hertz: its units then
+begin at a low quantile, and `USUAL_HZ` bring them to their mean.
 """
 
 from __future__ import annotations
