@@ -14,12 +14,13 @@ import os
 import sys
 import time
 
-import brian2 as b2
 import numpy as np
 
 
 def main(source: str, out: str) -> None:
     """Simulate what `source` holds and write the spikes to `out`."""
+    import brian2 as b2  # here, so that a Python without it can read this file
+
     given = np.load(source)
     target = str(given["target"]) if "target" in given else "numpy"
     if target == "cpp_standalone":

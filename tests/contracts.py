@@ -163,7 +163,11 @@ def check_start(
     start = STARTS[name]
     readout = Readout.by_name(brain, recording.units)
     values = np.asarray(recording.values[recording.require_parts()["train"]], np.float64)
-    model = RateModel.from_connectome(brain, readout, step_s=1 / recording.frame_rate, drive=drive)
+    if start.spiking:
+        conditions = ModelConditions(connectome=brain, readout=readout, step_s=1e-3, drive=drive, bounds_s=(1e-3, 1.0))
+        model = CELLS["lif"].build(conditions)
+    else:
+        model = RateModel.from_connectome(brain, readout, step_s=1 / recording.frame_rate, drive=drive)
     given = StartConditions(
         connectome=brain, readout=readout, time_constant_s=model.step_s, mean_activity=values.mean(axis=0), seed=3,
         options=read_options(start.options, options, where="model.start_options"),
@@ -178,9 +182,8 @@ def check_start(
         return begin(model, name, replace(given, fitted=found))
 
     params = made()
-    assert start.label and set(params) == {"weights", "log_time_constants", "bias", "drive"} - (
-        {"drive"} if drive == "none" else set()
-    )
+    known = {"weights", "log_time_constants", "bias", "drive", *(one.key for one in model.neuron.parameters)}
+    assert start.label and set(params) == known - ({"drive"} if drive == "none" else set())
     assert params["weights"].shape == (brain.m,) and params["bias"].shape == (brain.n,)
     assert all(bool(jnp.isfinite(value).all()) for value in params.values())
     for (group, value), again, bounded in zip(

@@ -69,7 +69,7 @@ def test_no_two_readers_want_one_file() -> None:
 
 def test_defaults_and_what_a_recipe_may_choose_are_registered() -> None:
     assert FALLBACK["drive_start"] in STARTS and FALLBACK["weights"] in WEIGHTS
-    assert [name for name in STARTS if STARTS[name].automatic] == ["persistence", "regression"]
+    assert [name for name in STARTS if STARTS[name].automatic] == ["persistence", "regression", "balance"]
     assert [name for name in WEIGHTS if WEIGHTS[name].automatic] == ["counts", "input_fraction"]
     for start in STARTS.values():
         searched = {option for stage in start.searched for option in stage}

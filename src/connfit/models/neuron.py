@@ -129,6 +129,7 @@ class Neuron:
 
     Examples
     --------
+    >>> from connfit.models import TimeConstant
     >>> class Tired(Neuron):
     ...     states = ("rate", "fatigue")
     ...     parameters = (TimeConstant("recovery", start=5.0), Parameter("weariness", start=0.1, low=0.0))

@@ -22,11 +22,10 @@ from jaxtyping import Array, Float
 from connfit.errors import ConfigError
 from connfit.models.base import Model, Neurons, Params
 from connfit.models.cells.integrate_fire import SYNAPSE_MV
-from connfit.models.forward import pass_on
 from connfit.models.init.start import STARTS, Start, StartConditions, Training
 from connfit.models.init.starting_weights import initial_magnitudes, radius_factor, spread_factors
 from connfit.models.maps import GainMap
-from connfit.models.neuron import as_states
+from connfit.models.rollout import advance
 
 USUAL_HZ = 5.0
 """Mean rate of neurons whose recording does not say one, in hertz."""
@@ -162,17 +161,16 @@ def _homeostasis(
 @partial(jax.jit, static_argnames="steps")
 def _spikes(model: Model, params: Params, start: Neurons, steps: int) -> tuple[Neurons, Float[Array, "N"]]:
     """Run the network with nothing but its bias; return its end, and spikes per step of each neuron."""
-    theta = model.constants(params)
+    theta, real = model.constants(params), jnp.result_type(float)
+    shown, silent = jnp.zeros((model.units, 1), real), jnp.zeros((model.neurons, 1), real)
 
     def step(_: int, now: tuple[Neurons, Array]) -> tuple[Neurons, Array]:
         neurons, count = now
-        sent = model.neuron.output(theta, neurons.states)
-        arriving, queue = pass_on(neurons.sent, sent)
-        first, *others = model.received(params, arriving)
-        states = as_states(model.neuron.step(theta, neurons.states, (first + params["bias"][:, None], *others)))
-        return Neurons(states, queue), count + sent[:, 0]
+        count += model.neuron.output(theta, neurons.states)[:, 0]
+        after, _ = advance(model, params, neurons, shown, shown == 0, forcing=False, drive=silent)
+        return after, count
 
-    end, count = jax.lax.fori_loop(0, steps, step, (start, jnp.zeros(model.neurons)))
+    end, count = jax.lax.fori_loop(0, steps, step, (start, jnp.zeros(model.neurons, real)))
     return end, count / steps
 
 
