@@ -178,14 +178,7 @@ def test_a_configuration_fits_with_pieces_of_another_package(outcome: dict) -> N
     [
         ("level", ("model.start_options.level: Expected `float` >= 0.0",)),
         ("option", ("option of model.start_options is 'levels'", "did you mean 'level'?")),
-        ("start", ("is 'toy_leven'", "persistence, regression, zero, balance, toy_level", "mean 'toy_level'")),
-            "start",
-            (
-                "model.drive_start is 'toy_leven'",
-                "persistence, regression, zero, balance, toy_level",
-                "mean 'toy_level'",
-            ),
-        ),
+        ("start", ("model.drive_start is 'toy_leven'", "regression, zero, balance, toy_level", "mean 'toy_level'")),
         ("weights", ("model.weights is 'nothing'", "truncated_normal, toy_roots")),
         ("format", ("is 'toyy'", "suite2p, zarr, toy; did you mean 'toy'?")),
         ("reader", ("reader toy has no option 'factors'", "did you mean 'factor'?")),
