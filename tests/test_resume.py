@@ -92,6 +92,7 @@ def own(files: Path, *assignments: str) -> configuration.Config:
 
 VARIANTS = {
     "two phases, single recordings in random order": ((), 1),
+    "only some groups are learned": (('model.learn=["bias", "drive"]',), 2),
     "checkpoints every second epoch": (("train.checkpoint_every=2",), 2),
     "early stopping by horizon": (
         ("train.epochs=9", "train.patience=3", "train.learning_rate=0.05", "train.select_on=horizon"), 1,
@@ -108,7 +109,7 @@ VARIANTS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("variant", first_fast(VARIANTS, 2))
+@pytest.mark.parametrize("variant", first_fast(VARIANTS, 3))
 def test_interrupted_after_every_epoch(files: Path, tmp_path: Path, variant: str) -> None:
     assignments, epochs = VARIANTS[variant]
     config = own(files, *assignments)

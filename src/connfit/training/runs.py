@@ -284,7 +284,7 @@ def check_same_fit(fitted: Fit, out: Path) -> None:
 
 def _state(job: Job, out: Path) -> FitState:
     state = read_state(out / CHECKPOINT, read_record(out).identity)
-    check_state(state, job.params, job.model.groups, out / CHECKPOINT)
+    check_state(state, job.params, job.trained, out / CHECKPOINT)
     return state
 
 
