@@ -167,7 +167,7 @@ def _spikes(model: Model, params: Params, start: Neurons, steps: int) -> tuple[N
     def step(_: int, now: tuple[Neurons, Array]) -> tuple[Neurons, Array]:
         neurons, count = now
         count += model.neuron.output(theta, neurons.states)[:, 0]
-        after, _ = advance(model, params, neurons, shown, shown == 0, forcing=False, drive=silent)
+        after = advance(model, params, neurons, shown, shown == 0, forcing=False, drive=silent)[0]
         return after, count
 
     end, count = jax.lax.fori_loop(0, steps, step, (start, jnp.zeros(model.neurons, real)))
