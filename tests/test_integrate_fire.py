@@ -18,6 +18,7 @@ from connfit.config import ModelConfig
 from connfit.errors import ConfigError
 from connfit.models import Readout, ops
 from connfit.models.cells import CELLS
+from connfit.models.cells.adaptive_integrate_fire import AdaptiveLIF
 from connfit.models.cells.integrate_fire import LIF, passed_on
 from connfit.models.cells.rate import Rate
 from connfit.models.connectome_model import ConnectomeModel, ModelConditions
@@ -242,15 +243,18 @@ def test_a_cell_that_changes_the_step_has_no_compiled_window() -> None:
             return super().step(theta, h, (x[0] + 1,))
 
     assert LIF().has_compiled and not Shifted().has_compiled and not Rate().has_compiled
+    assert not AdaptiveLIF().has_compiled
 
 
-def test_slopes_follow_from_potential_current_and_whether_a_neuron_is_free() -> None:
-    neuron, rng = LIF(starts=SLOW), np.random.default_rng(0)
+@pytest.mark.parametrize(("neuron", "arrays"), [(LIF(), 2.25), (AdaptiveLIF(), 3.25)])
+def test_slopes_follow_from_potential_current_and_whether_a_neuron_is_free(neuron: LIF, arrays: float) -> None:
+    """And from adaptation."""
+    rng = np.random.default_rng(0)
     names = ("time_constants", *(one.name for one in neuron.parameters))
     theta = {name: jnp.asarray(rng.uniform(0.1, 0.9, (50, 1)), jnp.float32) for name in names}
     h = tuple(jnp.asarray(rng.normal(size=(4, 50, 2)), jnp.float32) for _ in neuron.states)
     at = neuron.for_slopes(theta, h, (h[0],))
-    assert sum(one.nbytes for one in at) == 2.25 * h[0].nbytes and neuron.has_slopes
+    assert sum(one.nbytes for one in at) == arrays * h[0].nbytes and neuron.has_slopes
     right = neuron.jacobian(theta, h, (h[0],))
     jax.tree.map(np.testing.assert_array_equal, neuron.slopes(theta, at), (right.states, right.inputs))
 
@@ -291,13 +295,14 @@ def test_gap_junctions_do_not_pass_spikes_on() -> None:
         )
 
 
-def test_a_balanced_start_spikes_as_often_as_was_recorded() -> None:
+@pytest.mark.parametrize("neuron", [LIF(), AdaptiveLIF()])
+def test_a_balanced_start_spikes_as_often_as_was_recorded(neuron: LIF) -> None:
     rng, n, units = np.random.default_rng(0), 60, 3
     brain = random_connectome(rng, n, 8)
     own = np.arange(n) % units
     readout = Readout(sp.csr_array((np.full(n, units / n), (own, np.arange(n))), shape=(units, n)), ("a", "b", "c"))
     given = ModelConditions(connectome=brain, readout=readout, step_s=1e-3, drive="none", bounds_s=(1e-3, 1.0))
-    model = ConnectomeModel.wire(given, LIF())
+    model = ConnectomeModel.wire(given, neuron)
     asked = np.array([4.0, 10.0, 20.0])
     frames = asked * rng.gamma(20, 1 / 20, (200, units))
     conditions = StartConditions(connectome=brain, readout=readout, time_constant_s=0.1)
