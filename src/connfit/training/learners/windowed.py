@@ -307,9 +307,7 @@ class WindowedLearner(Learner[WindowedMemory]):
             value = found.pop(parameter.name)
             if parameter.name in direct:
                 value += direct[parameter.name]
-            slope = parameter.slope(params[parameter.key], model.step_s)
-            value = value if slope is None else value * slope
-            gradient[parameter.key] = value.sum(keepdims=True) if parameter.shared else value
+            gradient[parameter.key] = parameter.gradient(value, params[parameter.key], model.step_s)
         if of_gains[0] in found:
             gradient[INNOVATION_GAINS] = jnp.stack([found.pop(name)[model.read_neurons] for name in of_gains])
             of_states = tuple(carried.pop(name) for name in of_gains)
