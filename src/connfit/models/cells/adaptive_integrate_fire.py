@@ -22,11 +22,10 @@ class AdaptiveLIF(LIF):
 
         z = [v(t-1) > θ + jump a(t-1)]          a(t) = ρ a(t-1) + z          ρ = exp(-Δt/τ_a)
 
-    Refractory neurons adapt, too. The form and the scale are those of the ALIF neuron of Bellec et al. 2020, Nature
-    Communications 11:3625 (β for `jump`): a spike adds 1 to a, whatever the step, and `jump` is how
-    many millivolts it raises the threshold by. At n steps from spike to spike a spike meets
-    ``θ + jump ρ^(n-1) / (1 - ρ^n)``. `adaptation`, τ_a, starts at the 200 ms of their code, `jump` at a tenth of the
-    threshold.
+    The form and the scale are those of the ALIF neuron of Bellec et al. 2020, Nature Communications 11:3625 (β for
+    `jump`): a spike adds 1 to a, whatever the step, and `jump` is how many millivolts it raises the threshold by. At n
+    steps from spike to spike a spike meets ``θ + jump ρ^(n-1) / (1 - ρ^n)``. `adaptation`, τ_a, starts at the 200 ms of
+    their code, `jump` at a tenth of the threshold.
 
     Parameters
     ----------
@@ -86,9 +85,11 @@ class AdaptiveLIF(LIF):
         adapted = sigma, None, None, None, theta["adaptation"] - jump * sigma
         return (*((*row, column) for row, column in zip(rows, columns, strict=True)), adapted), (*inputs, (None,))
 
-    def compiled(self, theta: Theta) -> CompiledCell | None:
-        """Return None: `cpp/lif.h` knows of no adaptation."""
-        return None
+    def compiled(self, theta: Theta) -> CompiledCell:
+        """Return what `cpp/lif.h` needs of a cell that adapts."""
+        plain, own = super().compiled(theta), ("adaptation", "jump")
+        numbers = jnp.concatenate([plain.theta, jnp.stack([theta[name][:, 0] for name in own])])
+        return CompiledCell("adaptive_lif", numbers, plain.options, (*plain.learned, *own))
 
     def sent(self, theta: Theta, h: States) -> Reading:
         """Return the derivatives of the spike."""

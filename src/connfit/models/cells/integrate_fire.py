@@ -203,7 +203,7 @@ class LIF(Neuron):
         )
         return states, ((None,), (free if self.clears else jnp.ones_like(beta),), (None,), (None,))
 
-    def compiled(self, theta: Theta) -> CompiledCell | None:
+    def compiled(self, theta: Theta) -> CompiledCell:
         """Return what `cpp/lif.h` needs."""
         names = ("time_constants", *(one.name for one in LIF.parameters))
         known = {**theta, **self.derived(theta)}

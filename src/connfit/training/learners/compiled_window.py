@@ -21,9 +21,9 @@ from connfit.models.ops.choice import runs_native
 from connfit.training.learners.window_sums import side_by_side
 
 
-def has_compiled_window(model: Model, trained: tuple[str, ...]) -> bool:
+def has_compiled_window(model: Model, params: Params, trained: tuple[str, ...]) -> bool:
     """Return whether the cell has a compiled window that does all that is asked of it, and native code runs here."""
-    return (
+    asked = (
         model.neuron.has_compiled
         and type(model.recurrent) is SparseMap  # not of one block of neurons
         and model.recurrent_group in trained
@@ -31,6 +31,8 @@ def has_compiled_window(model: Model, trained: tuple[str, ...]) -> bool:
         and "readout" not in trained
         and runs_native(jnp.result_type(float))
     )
+    cell = model.neuron.compiled(model.constants(params)) if asked else None
+    return cell is not None and native.has_cell_window(cell)
 
 
 def compiled_window(

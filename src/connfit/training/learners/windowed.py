@@ -218,7 +218,7 @@ class WindowedLearner(Learner[WindowedMemory]):
             log_scale = params[f"log_{NOISE_SCALE}"]
             found = model.likelihood.score(difference, window.weights, log_scale, window.share)
             loss, error = found.loss, found.error
-        if (self.credit, self.carry) == ("neuron", "trace") and has_compiled_window(model, trained):
+        if (self.credit, self.carry) == ("neuron", "trace") and has_compiled_window(model, params, trained):
             at = forward, _arrived(model, params, memory.neurons, forward), error, window.external
             gradient, traces = compiled_window(model, params, memory.traces, *at, trained)
             if found is not None and NOISE_SCALE in trained:
