@@ -28,6 +28,7 @@ from connfit._system.pages import SETTING
 from connfit.config import TrainConfig
 from connfit.connectome import Connectome
 from connfit.models import Readout
+from connfit.models.base import Neurons, Params
 from connfit.models.cells.integrate_fire import LIF
 from connfit.models.connectome_model import ConnectomeModel, ModelConditions
 from connfit.models.rollout import run_window
@@ -77,16 +78,15 @@ def measure(neurons: int, steps: int, mean_input: float) -> dict[str, float]:
     window = WindowArrays(zero, zero > 0, zero + 5, jnp.asarray(scored))
 
     @jax.jit
-    def forward(params: dict, start: object) -> tuple[object, jax.Array]:
-        end, seen = run_window(model, params, start, window.inputs, window.forced)  # type: ignore[arg-type]
-        return end, seen.states[2].sum()
+    def forward(params: Params, start: Neurons) -> Neurons:
+        return run_window(model, params, start, window.inputs, window.forced)[0]
 
     state, times = model.rest(), []
     for _ in range(SETTLE + REPEATS):
         began = time.perf_counter()
-        state, _ = jax.block_until_ready(forward(params, state))
+        state = jax.block_until_ready(forward(params, state))
         times.append(time.perf_counter() - began)
-    _, seen = run_window(model, params, state, window.inputs, window.forced)  # type: ignore[arg-type]
+    _, seen = run_window(model, params, state, window.inputs, window.forced)
     density = float(model.neuron.output(model.constants(params), seen.states).mean())
     del seen
 

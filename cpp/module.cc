@@ -216,11 +216,12 @@ ffi::Error DenseOuterRowsImpl(ffi::ThreadPool pool, Ints bounds, Matrix before, 
 template <typename Cell, typename Trace, typename TraceBuffer>
 ffi::Error CellWindowImpl(ffi::ThreadPool pool, Ints indptr, Ints indices, Matrix theta, Vector1 options, Cube first,
                           Cube second, Cube third, Cube fourth, Cube sources, Cube read, Vector1 scored,
-                          TraceBuffer trace, Tensor own_trace, ffi::Result<Vector1> gradient,
-                          ffi::Result<TraceBuffer> new_trace, ffi::Result<Matrix> own_gradient,
-                          ffi::Result<Tensor> new_own_trace, ffi::Result<Cube> left, ffi::Result<Tensor> trace_left,
-                          ffi::Result<Cube> carry, ffi::Result<Tensor> decay) {
-  static_assert(Cell::kStates == 4);
+                          TraceBuffer trace, Tensor own_trace, ffi::RemainingArgs further,
+                          ffi::Result<Vector1> gradient, ffi::Result<TraceBuffer> new_trace,
+                          ffi::Result<Matrix> own_gradient, ffi::Result<Tensor> new_own_trace, ffi::Result<Cube> left,
+                          ffi::Result<Tensor> trace_left, ffi::Result<Cube> carry, ffi::Result<Tensor> decay) {
+  // States after the fourth are the last arguments.
+  static_assert(Cell::kStates >= 4);
   constexpr int64_t S = Cell::kTraced, L = Cell::kLearned;
   const int64_t rows = Dim(indptr, 0) - 1, nnz = Dim(indices, 0), steps = Dim(first, 0), batch = Dim(first, 2);
   const auto is = [](auto dimensions, std::initializer_list<int64_t> expected) {
@@ -236,11 +237,19 @@ ffi::Error CellWindowImpl(ffi::ThreadPool pool, Ints indptr, Ints indices, Matri
   const bool others = Dim(*left, 0) != 0;
   fits = fits && (!others || (is(left->dimensions(), {steps, rows, batch}) &&
                               is(trace_left->dimensions(), {steps, S, rows, batch})));
-  for (Cube* state : {&first, &second, &third, &fourth}) {
-    fits = fits && is(state->dimensions(), {steps, rows, batch});
+  const float* states[Cell::kStates] = {};
+  const auto take = [&](int s, Cube& state) {
+    fits = fits && is(state.dimensions(), {steps, rows, batch});
+    states[s] = state.typed_data();
+  };
+  take(0, first), take(1, second), take(2, third), take(3, fourth);
+  fits = fits && further.size() == Cell::kStates - 4;
+  for (int s = 4; fits && s < Cell::kStates; ++s) {
+    auto state = further.get<Cube>(s - 4);
+    if (state.has_error()) return state.error();
+    take(s, *state);
   }
   if (!fits) return Mismatch("window of a cell");
-  const float* states[] = {first.typed_data(), second.typed_data(), third.typed_data(), fourth.typed_data()};
   CellWindow<Cell>(pool,
                    CellWindowArgs<Trace>{indptr.typed_data(),
                                          indices.typed_data(),
@@ -312,6 +321,7 @@ constexpr auto OfCell() {
       .Arg<Vector1>()
       .template Arg<Traces>()
       .template Arg<Tensor>()
+      .RemainingArgs()
       .template Ret<Vector1>()
       .template Ret<Traces>()
       .template Ret<Matrix>()
@@ -416,6 +426,14 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_lif_window, (connfit::CellWindowImpl<connf
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_lif_window_bf16,
                               (connfit::CellWindowImpl<connfit::Lif, connfit::Bfloat16, connfit::HalfCube>),
+                              (connfit::OfCell<connfit::HalfCube>()));
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_adaptive_lif_window,
+                              (connfit::CellWindowImpl<connfit::AdaptiveLif, float, connfit::Cube>),
+                              (connfit::OfCell<connfit::Cube>()));
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_adaptive_lif_window_bf16,
+                              (connfit::CellWindowImpl<connfit::AdaptiveLif, connfit::Bfloat16, connfit::HalfCube>),
                               (connfit::OfCell<connfit::HalfCube>()));
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_room, connfit::RoomImpl,

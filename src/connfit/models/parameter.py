@@ -66,6 +66,12 @@ class Parameter:
         """Return the derivative of `used`; None where it is 1."""
         return None
 
+    def gradient(self, by_used: Array, stored: Array, step_s: float) -> Array:
+        """Return the derivative by what is stored, from that [N] by what a step uses of each neuron."""
+        slope = self.slope(stored, step_s)
+        by_stored = by_used if slope is None else by_used * slope
+        return by_stored.sum(keepdims=True) if self.shared else by_stored
+
 
 @dataclass(frozen=True)
 class TimeConstant(Parameter):

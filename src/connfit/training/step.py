@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Protocol
 
 import jax
@@ -76,29 +75,9 @@ class Whole:
         return model.project(params, frozen)
 
 
+WHOLE = Whole()
+
 Stepped = tuple[Params, optax.OptState, Memory, Float[Array, ""], dict[str, Array]]
-
-
-@partial(jax.jit, static_argnames=("learner", "groups", "options"), donate_argnames=("params", "moments", "memory"))
-def training_step(
-    model: Model,
-    params: Params,
-    frozen: Params,
-    start: Params | None,
-    moments: optax.OptState,
-    memory: Memory,
-    window: WindowArrays,
-    rates: dict[str, Float[Array, ""]],
-    *,
-    learner: Learner[Memory],
-    groups: tuple[str, ...],
-    options: StepOptions,
-) -> Stepped[Memory]:
-    """Take one training step of a whole model; see `take_step`."""
-    return take_step(
-        model, params, frozen, start, moments, memory, window, rates,
-        learner=learner, groups=groups, options=options, share=Whole(),
-    )  # fmt: skip
 
 
 def take_step(
@@ -114,7 +93,7 @@ def take_step(
     learner: Learner[Memory],
     groups: tuple[str, ...],
     options: StepOptions,
-    share: Share,
+    share: Share = WHOLE,
 ) -> Stepped[Memory]:
     """Take one training step: gradient of a window, optimiser, projection to allowed values.
 
@@ -123,7 +102,7 @@ def take_step(
     rates
         Learning rate of each group, by the key of its array.
     share
-        Which part of the model this is.
+        Which part of the model this is; default: the whole, on one device.
 
     Returns
     -------
@@ -148,6 +127,12 @@ def take_step(
         direction, moments = OPTIMISERS[options.optimiser].update(gradient, moments)
     moved = {key: params[key] - rates[key] * direction[key] for key in params}
     return share.project(model, moved, frozen), moments, memory, result.loss / k, norms
+
+
+training_step = jax.jit(
+    take_step, static_argnames=("learner", "groups", "options"), donate_argnames=("params", "moments", "memory")
+)
+"""Take one training step of a whole model, compiled; see `take_step`."""
 
 
 def _add_penalties(

@@ -3,8 +3,8 @@
 Weights are those of the wiring, scaled by the gain of a neuron at its rate: `spectral_radius` is that of spikes caused
 per spike; without it a synapse has the 0.275 mV of Shiu et al. 2024. Biases then follow from running the network
 itself: each neuron's is moved until it spikes as often as the units that read it ask for (homeostasis; Turrigiano &
-Nelson 2004, Nature Reviews Neuroscience 5:97). A recording that can be negative is no rate in hertz: its units then
-begin at a low quantile, and `USUAL_HZ` bring them to their mean.
+Nelson 2004, Nature Reviews Neuroscience 5:97). A recording that can be negative, or whose means are no rates of
+neurons, is not in hertz: its units then begin at a low quantile, and `USUAL_HZ` bring them to their mean.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ USUAL_HZ = 5.0
 """Mean rate of neurons whose recording does not say one, in hertz."""
 
 LEAST_HZ, MOST_HZ = 0.5, 100.0
-"""Rates that a start asks of a neuron."""
+"""Mean rates of units between which a recording is taken for one in hertz."""
 
 ROUNDS, ROUND_S = 40, 0.5
 """Rounds of homeostasis, and seconds of the network in each."""
@@ -116,9 +116,8 @@ def _asked(
         read = shares.T @ values
         return np.where(weight > 0, read / np.where(weight > 0, weight, 1), values.mean())
 
-    if np.nanmin(frames) >= 0:
-        base, response = np.zeros_like(weight), np.ones_like(weight)
-        return base, response, np.clip(of_neurons(mean), LEAST_HZ, MOST_HZ)
+    if np.nanmin(frames) >= 0 and ((mean >= LEAST_HZ) & (mean <= MOST_HZ)).all():
+        return np.zeros_like(weight), np.ones_like(weight), of_neurons(mean)
     span = np.maximum(mean - low, 1e-6 * max(1.0, float(np.abs(mean).max())))
     return of_neurons(low), of_neurons(span) / USUAL_HZ, np.full_like(weight, USUAL_HZ)
 

@@ -11,6 +11,7 @@ import re
 import warnings
 from collections.abc import Callable
 from functools import cache, partial
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,6 +34,7 @@ _OF_BLOCKS = (
     "connfit_dense_outer_rows_bf16", "connfit_room",
 )  # fmt: skip
 _ROOM_FOR_EVENTS = 8  # numbers of which one may not be 0, for lists of those to be used
+_OF_ADAPTATION = "connfit_adaptive_lif_window", "connfit_adaptive_lif_window_bf16"
 _registered: set[str] = set()
 _loaded: list[ctypes.CDLL] = []
 _NUMBERS_AT_ONCE = 250_000  # of what a block of rows brings along: 1 MB, which stays in the cache
@@ -57,8 +59,9 @@ def _load() -> str:
                 f"they were compiled for version {built} of XLA's interface and jax {jax.__version__} has {here}; "
                 "reinstall connfit with `pip install --no-build-isolation`, or update jax"
             )
-        # A library that was compiled before there were blocks does without them.
-        for name in (*_HANDLERS, *(_OF_BLOCKS if hasattr(library, _OF_BLOCKS[0]) else ())):
+        # A library that was compiled before there were blocks, or cells that adapt, does without them.
+        later = (names for names in (_OF_BLOCKS, _OF_ADAPTATION) if hasattr(library, names[0]))
+        for name in (*_HANDLERS, *chain.from_iterable(later)):
             _registered.add(name)
             jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(getattr(library, name)), platform="cpu")
     except (OSError, AttributeError, RuntimeError, ValueError) as error:
@@ -244,6 +247,11 @@ class CellWindow(NamedTuple):
     decay: Array
 
 
+def has_cell_window(cell: CompiledCell) -> bool:
+    """Return whether the library has the window of a cell."""
+    return available() and f"connfit_{cell.name}_window" in _registered
+
+
 def cell_window(
     cell: CompiledCell,
     pattern: Pattern,
@@ -278,9 +286,8 @@ def cell_window(
         ((rows, batch, planes), kind), ((rows, batch, planes, planes), kind), aliases={11: 1, 12: 3},
     )  # fmt: skip
     options = jnp.asarray(cell.options, kind)
-    return CellWindow(
-        *call(pattern.indptr, pattern.indices, cell.theta, options, *states, sources, read, scored, trace, own_trace)
-    )
+    operands = *states[:4], sources, read, scored, trace, own_trace, *states[4:]  # as `CellWindowImpl` takes them
+    return CellWindow(*call(pattern.indptr, pattern.indices, cell.theta, options, *operands))
 
 
 def dense_outer(

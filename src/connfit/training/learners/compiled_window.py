@@ -20,13 +20,10 @@ from connfit.models.ops import native
 from connfit.models.ops.choice import runs_native
 from connfit.training.learners.window_sums import side_by_side
 
-OTHERS = ("drive", "inputs")
-"""Groups of what reaches neurons beside connections."""
 
-
-def has_compiled_window(model: Model, trained: tuple[str, ...]) -> bool:
+def has_compiled_window(model: Model, params: Params, trained: tuple[str, ...]) -> bool:
     """Return whether the cell has a compiled window that does all that is asked of it, and native code runs here."""
-    return (
+    asked = (
         model.neuron.has_compiled
         and type(model.recurrent) is SparseMap  # not of one block of neurons
         and model.recurrent_group in trained
@@ -34,6 +31,8 @@ def has_compiled_window(model: Model, trained: tuple[str, ...]) -> bool:
         and "readout" not in trained
         and runs_native(jnp.result_type(float))
     )
+    cell = model.neuron.compiled(model.constants(params)) if asked else None
+    return cell is not None and native.has_cell_window(cell)
 
 
 def compiled_window(
@@ -100,13 +99,10 @@ def compiled_window(
         after[name] = tuple(
             kept[k, traced.index(q)] if q in traced else one for q, one in enumerate(traces[name])
         )  # fmt: skip
-        value = by_number[k]
         if (parameter := numbers.get(name)) is None:
-            found[name] = value
-            continue
-        slope = parameter.slope(params[parameter.key], model.step_s)
-        value = value if slope is None else value * slope
-        found[parameter.key] = value.sum(keepdims=True) if parameter.shared else value
+            found[name] = by_number[k]
+        else:
+            found[parameter.key] = parameter.gradient(by_number[k], params[parameter.key], model.step_s)
     for parameter in model.parameters:
         if parameter.name in trained and parameter.key not in found:  # what counts, and has no derivative
             found[parameter.key] = jnp.zeros_like(params[parameter.key])

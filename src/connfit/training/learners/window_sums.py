@@ -82,13 +82,12 @@ class PerNeuron(NamedTuple):
     gate: Float[Array, "T N B"] | None = None
     left: Float[Array, "T N B"] | None = None
 
-    def adds(self, step: Jacobian, adjoints: States, left: Array | None, gate: Array | None = None) -> Array:
-        """Return what it adds to the loss in a step, or in all of them."""
-        if left is not None:
-            return left
+    def adds(self, step: Jacobian, adjoints: States) -> Array:
+        """Return what it adds to the loss in all steps, or in one of which it has gate and `left`."""
+        if self.left is not None:
+            return self.left
         through = filled(total(map(times, self.gains(step), adjoints)), adjoints[0])
-        gate = self.gate if gate is None else gate
-        return through if gate is None else gate * through
+        return through if self.gate is None else self.gate * through
 
 
 @dataclass(frozen=True)
@@ -203,7 +202,7 @@ class WindowSums:
         sums, traces = self._follow(together, adjoints)
         for name, one in given.items():
             if name not in sums:
-                sums[name] = over_steps(one.adds(whole, adjoints, one.left))
+                sums[name] = over_steps(one.adds(whole, adjoints))
             if name not in traces:
                 traces[name] = self._single(one) if one.trace is not None else None
         for name, one in carried.items():
@@ -230,7 +229,8 @@ class WindowSums:
                 added = zip(matrix, _gated(given[name].gains(step), gate[name]), strict=True)
                 return tuple(filled(total((*map(times, row, traces[name]), gain)), adjoint[0]) for row, gain in added)
 
-            added = {name: one.adds(step, adjoint, left[name], gate[name]) for name, one in summed.items()}
+            here = {name: one._replace(gate=gate[name], left=left[name]) for name, one in summed.items()}
+            added = {name: one.adds(step, adjoint) for name, one in here.items()}
             return ({name: sums[name] + added[name] for name in sums}, {name: moved(name) for name in traces}), None
 
         zero = jnp.zeros_like(self.start[0])

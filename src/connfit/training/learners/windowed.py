@@ -218,7 +218,7 @@ class WindowedLearner(Learner[WindowedMemory]):
             log_scale = params[f"log_{NOISE_SCALE}"]
             found = model.likelihood.score(difference, window.weights, log_scale, window.share)
             loss, error = found.loss, found.error
-        if (self.credit, self.carry) == ("neuron", "trace") and has_compiled_window(model, trained):
+        if (self.credit, self.carry) == ("neuron", "trace") and has_compiled_window(model, params, trained):
             at = forward, _arrived(model, params, memory.neurons, forward), error, window.external
             gradient, traces = compiled_window(model, params, memory.traces, *at, trained)
             if found is not None and NOISE_SCALE in trained:
@@ -307,9 +307,7 @@ class WindowedLearner(Learner[WindowedMemory]):
             value = found.pop(parameter.name)
             if parameter.name in direct:
                 value += direct[parameter.name]
-            slope = parameter.slope(params[parameter.key], model.step_s)
-            value = value if slope is None else value * slope
-            gradient[parameter.key] = value.sum(keepdims=True) if parameter.shared else value
+            gradient[parameter.key] = parameter.gradient(value, params[parameter.key], model.step_s)
         if of_gains[0] in found:
             gradient[INNOVATION_GAINS] = jnp.stack([found.pop(name)[model.read_neurons] for name in of_gains])
             of_states = tuple(carried.pop(name) for name in of_gains)
