@@ -9,25 +9,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Float, Int, UInt8
 
 from connfit.errors import ConfigError
-from connfit.models.base import Model, Neurons, Params
-from connfit.models.neuron import Theta
-from connfit.models.rollout import (
-    CHUNK,
-    Each,
-    Keep,
-    Kept,
-    Limits,
-    Noise,
-    Run,
-    Shown,
-    State,
-    Within,
-    readings,
-    rollout,
-)
+from connfit.models.base import Model, Params
+from connfit.models.frame_steps import Within, spike_bits
+from connfit.models.rollout import CHUNK, Each, Keep, Kept, Limits, Noise, Run, Shown, State, readings, rollout
 from connfit.models.tracks import MOST_RATES, Track, follow_tracks, settled
 from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort
@@ -402,8 +389,3 @@ class ModelForecaster:
 def _without(own: np.ndarray, shown: Shown) -> Shown:
     """What is shown to runs that each are not given some units [P, B]."""
     return Shown(np.where(own, 0, shown.values), np.asarray(shown.given) & ~own, shown.external)
-
-
-def spike_bits(model: Model, theta: Theta, neurons: Neurons) -> UInt8[Array, "bytes"]:
-    """Keep which neurons spike, a bit each; of one run."""
-    return jnp.packbits(model.neuron.output(theta, neurons.states)[:, 0] != 0)

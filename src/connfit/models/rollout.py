@@ -28,7 +28,8 @@ from jaxtyping import Array, Bool, Float, Int
 from connfit.errors import ConfigError
 from connfit.models.base import Model, Neurons, Params
 from connfit.models.forward import FedBack, Trajectory, correct, fed_back_part, step
-from connfit.models.neuron import Theta, as_states
+from connfit.models.frame_steps import Within, frame_steps
+from connfit.models.neuron import as_states
 
 CHUNK = 64
 """Model steps per call: what is held in memory does not depend on the length of a run."""
@@ -188,18 +189,8 @@ Keep = Callable[[Model, Params, Kept, Stepped, Any], tuple[Kept, Each]]
 """What is kept of a step: from what is carried along to what is carried on, and what is stacked over steps."""
 
 
-Within = Callable[[Model, Theta, Neurons], Array]
-"""What is kept of the neurons after every model step, those within a frame too."""
-
-
 class Run(NamedTuple, Generic[Kept, Each]):
-    """State after a run, what was carried along it, and what was kept of each step.
-
-    Attributes
-    ----------
-    within
-        [K, substeps, ...] what was kept after every model step; None where nothing was asked for.
-    """
+    """State after a run, what was carried along it, and what was kept of each frame; of all model steps in `within`."""
 
     state: State
     kept: Kept
@@ -256,7 +247,7 @@ def rollout(
     substeps
         Model steps for which each shown value stands; noise comes, and something is kept, after the last of them.
     within
-        What is kept after each of these as well, in `Run.within`; a function of a module.
+        What is kept after each of these as well, as `Run.within` [K, substeps, ...].
     """
     return _rollout(
         model, params, state, shown, kept, also, noise, limits, held, current,
@@ -287,21 +278,8 @@ def _rollout(
             advance, model, params, given=u, forced=showing, forcing=forcing, held=held, current=current,
             external=external,
         )  # fmt: skip
-
-        def keep_within(now: Neurons, _: None) -> tuple[Neurons, Array]:
-            assert within is not None
-            after = move(now)[0]
-            return after, within(model, theta, after)
-
-        now, inner = before, None
-        if substeps > 1 and within is None:
-            now = jax.lax.fori_loop(0, substeps - 1, lambda _, now: move(now)[0], now)
-        elif substeps > 1:
-            now, inner = jax.lax.scan(keep_within, now, None, substeps - 1)
-        now, seen = move(now)
-        if within is not None:
-            last = within(model, theta, now)[None]
-            inner = last if inner is None else jnp.concatenate([inner, last])
+        keep_step = None if within is None else partial(within, model, theta)
+        now, seen, inner = frame_steps(move, before, substeps, keep_step)
         reading = model.readout.apply(strengths, neuron.observed(theta, now.states))
         if limits is not None:
             reading += beyond
