@@ -146,8 +146,10 @@ def test_neurons_at_the_limit_spike_as_soon_as_the_cell_lets_them(spiking: cf.Fi
         assert (found.silent, found.at_limit) == (silent, at_limit)
         assert found.noise == "none" and found.rate_hz.mean is not None
         assert not silent or (found.intervals.cv is None and found.synchrony.chi is None and not found.raster.rows)
-    # A refractory time of 2.2 ms ends within a step of 10 ms.
-    assert set(shortest_intervals(brain.model, brain.params)) == {1.0} or found.limit_hz is not None
+    # The refractory time of 2.2 ms ends within a step of 10 ms; in the next one a current arrives, and then it acts.
+    assert set(shortest_intervals(brain.model, brain.params)) == {2.0}
+    long = {**brain.params, "refractory": np.full(brain.model.neurons, 0.055, np.float32)}
+    assert set(shortest_intervals(brain.model, long)) == {7.0}, "held for 5 steps"
 
 
 def test_analysis_report_and_tables_show_it(analysed: tuple[Path, Analysis]) -> None:

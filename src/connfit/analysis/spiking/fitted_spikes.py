@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
@@ -19,7 +18,7 @@ from connfit.evaluation.free_run import NO_NOISE, free_run_block
 from connfit.evaluation.residual_noise import MIN_RESIDUALS, Residuals, draw_noise
 from connfit.models.base import Model, Params
 from connfit.models.forecaster import ModelForecaster
-from connfit.models.neuron import States, Theta, as_states
+from connfit.models.rollout import CHUNK, Shown, State, Stepped, rollout
 from connfit.recordings import Recording
 
 BIN_MS = 10.0
@@ -35,7 +34,7 @@ _AT_ONCE = 16_000_000
 """Steps times neurons that are looked at at once, in bytes."""
 
 _OVERWHELMING = 1e6
-"""An input after which neurons spike as soon as they can."""
+"""Current on top of which whatever else reaches a neuron is nothing: it spikes as soon as it can."""
 
 _WATCHED = 1000
 """Steps in which a neuron that is driven by it spikes twice, or never does."""
@@ -143,25 +142,23 @@ def _spikes(
 
 def shortest_intervals(model: Model, params: Params) -> Float[np.ndarray, "N"]:
     """Return the steps that a neuron needs from spike to spike however it is driven; inf where it spikes but once."""
-    states, theta = model.rest().states, model.constants(params)
+    state, current = State.at_rest(model), jnp.full((model.neurons, 1), _OVERWHELMING)
     last, shortest = np.full(model.neurons, -1), np.full(model.neurons, np.inf)
-    for now in range(_WATCHED):
-        states, spikes = _driven_step(model, theta, states)
-        spiked = np.flatnonzero(spikes)
-        again = spiked[last[spiked] >= 0]
-        shortest[again] = np.minimum(shortest[again], now - last[again])
-        last[spiked] = now
+    for begin in range(0, _WATCHED, CHUNK):
+        run = rollout(model, params, state, Shown.nothing(model, CHUNK), _spiking, current=current)
+        state = run.state
+        for now, spikes in enumerate(np.asarray(run.each), start=begin):
+            spiked = np.flatnonzero(spikes)
+            again = spiked[last[spiked] >= 0]
+            shortest[again] = np.minimum(shortest[again], now - last[again])
+            last[spiked] = now
         if np.isfinite(shortest).all():
             break
     return shortest
 
 
-@jax.jit
-def _driven_step(model: Model, theta: Theta, states: States) -> tuple[States, Bool[Array, "N"]]:
-    channels = range(len(model.neuron.channels))
-    given = tuple(jnp.full_like(states[0], _OVERWHELMING if channel == 0 else 0) for channel in channels)
-    states = as_states(model.neuron.step(theta, states, given))
-    return states, model.neuron.output(theta, states)[:, 0] != 0
+def _spiking(model: Model, params: Params, kept: None, now: Stepped, also: None) -> tuple[None, Bool[Array, "N"]]:
+    return None, now.rates[:, 0] != 0
 
 
 def _rate_histogram(rates: Float[np.ndarray, "N"]) -> Binned:
