@@ -25,6 +25,7 @@ from connfit.evaluation.evaluate_run import evaluate_run
 from connfit.evaluation.forecasts import Forecasts
 from connfit.evaluation.residual_noise import Residuals, draw_noise, residuals_of
 from connfit.export.report_tables import _tables
+from connfit.models.connectome_model import ConnectomeModel
 from connfit.models.forecaster import ModelForecaster
 from connfit.models.rollout import Shown, State, Stepped, rollout
 from connfit.report.assemble import texts
@@ -75,6 +76,7 @@ def _rates(model: object, params: object, kept: None, now: Stepped, also: None) 
 
 def test_spikes_are_those_of_a_run_of_single_steps(spiking: cf.Fit) -> None:
     """Nothing is fed back here, so that frames are nothing but so many steps."""
+    assert isinstance(spiking.model, ConnectomeModel)
     alone = replace(spiking.model, drive=None)
     forecaster = replace(spiking.forecaster(), model=alone)
     recording = forecaster.cohort.recordings[0]
@@ -187,6 +189,11 @@ def test_figures_name_odd_groups(analysed: tuple[Path, Analysis], monkeypatch: p
     raster = fitted_spikes_drawings(analysis)[0].draw()
     labels = [label.get_text() for label in raster.axes[0].get_yticklabels()]
     assert "$x_1$" in labels and "D\\x1b[31m" in labels and "(none)" in labels
+    rates = fitted_spikes_drawings(analysis)[1].draw()
+    rates.canvas.draw()
+    low, high = rates.axes[0].get_xlim()
+    shown = [label for label in rates.axes[0].get_xticklabels() if low <= label.get_position()[0] <= high]
+    assert len(shown) >= 2 and all(float(label.get_text()) > 0 for label in shown)
 
 
 def test_a_raster_ends_where_there_is_no_room(monkeypatch: pytest.MonkeyPatch, spiking: cf.Fit) -> None:
