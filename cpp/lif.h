@@ -45,20 +45,32 @@ class Lif {
     float* by_number[kLearned][3] = {};
   };
 
-  // Parameters of each lane of a block are copied to `theta`, [kNumbers, lanes].
-  Lif(const float* options, int64_t lanes)
-      : lanes_(lanes),
-        theta(kNumbers * lanes),
-        per_width_(1.0f / options[0]),
-        clears_(options[1] != 0),
-        surrogate_(static_cast<int>(options[2])) {}
+  explicit Lif(const float* options)
+      : per_width_(1.0f / options[0]), clears_(options[1] != 0), surrogate_(static_cast<int>(options[2])) {}
 
-  // Derivatives of the first `count` lanes of a block in a step, from the states before it.
-  CONNFIT_INLINE void Find(const float* const* now, int64_t count, Slopes& to) const {
-    int64_t z = 0;
-    for (; z + 8 <= count; z += 8) FindSome<8>(now, z, to);
-    for (; z < count; ++z) FindSome<1>(now, z, to);
+  // 1 where the first `count` lanes spike, from the states before a step.
+  CONNFIT_INLINE void Spike(const float* const* now, int64_t count, float* spikes) const {
+    const float* threshold = theta + 3 * stride;
+    for (int64_t z = 0; z < count; ++z) spikes[z] = now[0][z] - threshold[z] > 0.0f ? 1.0f : 0.0f;
   }
+
+  // The states of the first `count` lanes after a step; they may take the memory of those before it.
+  CONNFIT_INLINE void Step(const float* const* now, const float* spikes, const float* received, int64_t count,
+                           float* const* next) const {
+    int64_t z = 0;
+    for (; z + 8 <= count; z += 8) StepSome<8>(now, spikes, received, z, next);
+    for (; z < count; ++z) StepSome<1>(now, spikes, received, z, next);
+  }
+
+  // Derivatives of the first `count` lanes in a step, from the states before it.
+  CONNFIT_INLINE void Find(const float* const* now, const float* spikes, int64_t count, Slopes& to) const {
+    int64_t z = 0;
+    for (; z + 8 <= count; z += 8) FindSome<8>(now, spikes, z, to);
+    for (; z < count; ++z) FindSome<1>(now, spikes, z, to);
+  }
+
+  const float* theta = nullptr;  // [kNumbers, stride], from the first lane on
+  int64_t stride = 0;
 
  private:
   template <int W>
@@ -76,14 +88,39 @@ class Lif {
   }
 
   template <int W>
-  CONNFIT_INLINE void FindSome(const float* const* now, int64_t z, Slopes& to) const {
+  CONNFIT_INLINE Vector<W> Number(int which, int64_t z) const {
+    return Load<W>(theta + which * stride + z);
+  }
+
+  // Steps of the refractory time that are left.
+  template <int W>
+  CONNFIT_INLINE Vector<W> Left(const float* const* now, Vector<W> spike, int64_t z) const {
+    return spike > 0.0f ? Number<W>(4, z) : Positive<W>(Load<W>(now[2] + z) - 1.0f);
+  }
+
+  template <int W>
+  CONNFIT_INLINE void StepSome(const float* const* now, const float* spikes, const float* received, int64_t z,
+                               float* const* next) const {
     using V = Vector<W>;
-    const auto number = [&](int which) { return Load<W>(theta.data() + which * lanes_ + z); };
+    const V zero{}, spike = Load<W>(spikes + z), stays = 1.0f - spike, left = Left<W>(now, spike, z);
+    const V gamma = Number<W>(0, z), g = Load<W>(now[1] + z), current = clears_ ? g * stays : g;
+    const V moved = Number<W>(1, z) * (Load<W>(now[0] + z) * stays) + Number<W>(7, z) * current;
+    const V after = Number<W>(2, z) * current + Load<W>(received + z);
+    const V seen = gamma * Load<W>(now[3] + z) + (1.0f - gamma) * (Number<W>(6, z) + Number<W>(5, z) * spike);
+    Store<W>(next[0] + z, left < 1.5f ? moved : zero);
+    Store<W>(next[1] + z, !clears_ ? after : left < 1.5f ? after : current);
+    Store<W>(next[2] + z, left);
+    Store<W>(next[3] + z, seen);
+  }
+
+  template <int W>
+  CONNFIT_INLINE void FindSome(const float* const* now, const float* spikes, int64_t z, Slopes& to) const {
+    using V = Vector<W>;
+    const auto number = [&](int which) { return Number<W>(which, z); };
     const V zero{}, one = zero + 1.0f;
     const V gamma = number(0), alpha = number(1), beta = number(2), response = number(5), kappa = number(7);
-    const V v = Load<W>(now[0] + z), g = Load<W>(now[1] + z), above = v - number(3), sigma = Surrogate<W>(above);
-    const V spike = above > 0.0f ? one : zero, stays = 1.0f - spike;
-    const V left = above > 0.0f ? number(4) : Positive<W>(Load<W>(now[2] + z) - 1.0f);
+    const V v = Load<W>(now[0] + z), g = Load<W>(now[1] + z), sigma = Surrogate<W>(v - number(3));
+    const V spike = Load<W>(spikes + z), stays = 1.0f - spike, left = Left<W>(now, spike, z);
     const V free = left < 1.5f ? one : zero;
     const V kept = clears_ ? (left < 1.5f ? beta : one) : beta, open = clears_ ? stays : one, current = g * open;
     const V seen = (1.0f - gamma) * response * sigma;
@@ -107,12 +144,6 @@ class Lif {
     Store<W>(to.by_number[6][2] + z, 1.0f - gamma);
   }
 
-  int64_t lanes_;
-
- public:
-  std::vector<float> theta;
-
- private:
   const float per_width_;
   const bool clears_;
   const int surrogate_;

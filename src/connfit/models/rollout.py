@@ -356,6 +356,18 @@ def run_window(
     Where only some units are fed back (`connfit.training.learners.learner.WindowArrays`), that of all others is one
     product.
     """
+    return run_steps(model, params, start, (inputs, forced, fed_back, external), lambda after, seen: seen)
+
+
+def run_steps(
+    model: Model,
+    params: Params,
+    start: Neurons,
+    window: tuple[Array, Array, Array | None, Array | None],
+    keep: Callable[[Neurons, Trajectory], Each],
+) -> tuple[Neurons, Each]:
+    """Run K steps as `run_window`, and stack what `keep` makes of each: of the neurons after it and what it left."""
+    inputs, forced, fed_back, external = window
     drives, part = None, None
     if model.drive is not None and fed_back is not None:
         part = fed_back_part(model, params, fed_back) if len(fed_back) else None
@@ -365,9 +377,10 @@ def run_window(
             flat = model.drive.apply(params["drive"], known.transpose(1, 0, 2).reshape(p, k * b))
             drives = flat.reshape(-1, k, b).transpose(1, 0, 2)
 
-    def forward(before: Neurons, now: tuple[Array, Array, Array | None, Array | None]) -> tuple[Neurons, Trajectory]:
+    def forward(before: Neurons, now: tuple[Array, Array, Array | None, Array | None]) -> tuple[Neurons, Each]:
         given, observed, drive, outside = now
-        return advance(model, params, before, given, observed, drive=drive, fed_back=part, external=outside)
+        after, seen = advance(model, params, before, given, observed, drive=drive, fed_back=part, external=outside)
+        return after, keep(after, seen)
 
     return jax.lax.scan(forward, start, (inputs, forced, drives, external))
 
