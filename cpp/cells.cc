@@ -134,6 +134,17 @@ constexpr auto OfWindow() {
 
 #pragma GCC visibility push(default)
 
+XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_adaptive_lif_step, (connfit::CellStepImpl<connfit::AdaptiveLif>),
+                              (connfit::OfStep()));
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_adaptive_lif_window,
+                              (connfit::CellWindowImpl<connfit::AdaptiveLif, float, connfit::Cube>),
+                              (connfit::OfWindow<connfit::Cube>()));
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_adaptive_lif_window_bf16,
+                              (connfit::CellWindowImpl<connfit::AdaptiveLif, connfit::Bfloat16, connfit::HalfCube>),
+                              (connfit::OfWindow<connfit::HalfCube>()));
+
 XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_lif_step, (connfit::CellStepImpl<connfit::Lif>), (connfit::OfStep()));
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_lif_window, (connfit::CellWindowImpl<connfit::Lif, float, connfit::Cube>),

@@ -1,4 +1,5 @@
-// Derivatives of `connfit.models.cells.integrate_fire.LIF`, whose Python names these follow.
+// Steps of `connfit.models.cells.integrate_fire.LIF` and of `adaptive_integrate_fire.AdaptiveLIF`, whose Python names
+// these follow, and their derivatives.
 #pragma once
 
 #include <algorithm>
@@ -10,48 +11,52 @@
 
 namespace connfit {
 
-class Lif {
+template <bool kAdapts>
+class LifCell {
  public:
-  // States potential, current, refractory, rate; of these potential, current and rate have traces.
-  static constexpr int kStates = 4, kTraced = 3, kShown = 2, kDriven = 1;
-  // bias, time_constants, membrane, synapse, threshold, response, base
-  static constexpr int kLearned = 7;
+  // States potential, current, refractory, rate, and adaptation; of these all but refractory have traces.
+  static constexpr int kStates = kAdapts ? 5 : 4, kTraced = kAdapts ? 4 : 3, kShown = 2, kDriven = 1;
+  // bias, time_constants, membrane, synapse, threshold, response, base; adaptation, jump
+  static constexpr int kLearned = kAdapts ? 9 : 7;
   // Of theta: time_constants, membrane, synapse, threshold, refractory, response, base, what a current passes on in a
-  // step, and its derivatives by membrane and synapse; and options: width, clears, surrogate.
-  static constexpr int kNumbers = 10, kOptions = 3;
+  // step, and its derivatives by membrane and synapse; adaptation, jump; and options: width, clears, surrogate.
+  static constexpr int kNumbers = kAdapts ? 12 : 10, kOptions = 3;
   // Derivatives that may not be 0: of states (rows) by states, and by numbers.
-  static constexpr bool kByState[3][3] = {{true, true, false}, {true, true, false}, {true, false, true}};
-  static constexpr bool kByNumber[kLearned][3] = {{false, true, false}, {false, false, true}, {true, false, false},
-                                                  {true, true, false},  {true, true, true},   {false, false, true},
-                                                  {false, false, true}};
+  static constexpr bool kByState[4][4] = {
+      {true, true, false, true}, {true, true, false, true}, {true, false, true, true}, {true, false, false, true}};
+  static constexpr bool kByNumber[9][4] = {
+      {false, true, false, false}, {false, false, true, false}, {true, false, false, false},
+      {true, true, false, false},  {true, true, true, true},    {false, false, true, false},
+      {false, false, true, false}, {false, false, false, true}, {true, true, true, true}};
   // Whether state q acts on state s, after any number of steps.
   static constexpr bool Reaches(int s, int q) { return s == q || q != 2; }
 
   struct Slopes {
-    explicit Slopes(int64_t lanes) : room(16 * lanes) {
+    explicit Slopes(int64_t lanes) : room((kTraced + kLearned) * kTraced * lanes) {
       float* next = room.data();
       const auto take = [&] { return std::exchange(next, next + lanes); };
-      for (int p = 0; p < 3; ++p) {
-        for (int q = 0; q < 3; ++q) by_state[p][q] = kByState[p][q] ? take() : nullptr;
+      for (int p = 0; p < kTraced; ++p) {
+        for (int q = 0; q < kTraced; ++q) by_state[p][q] = kByState[p][q] ? take() : nullptr;
       }
       for (int l = 0; l < kLearned; ++l) {
-        for (int q = 0; q < 3; ++q) by_number[l][q] = kByNumber[l][q] ? take() : nullptr;
+        for (int q = 0; q < kTraced; ++q) by_number[l][q] = kByNumber[l][q] ? take() : nullptr;
       }
     }
     Slopes(const Slopes&) = delete;
 
     std::vector<float> room;
-    float* by_state[3][3] = {};
-    float* by_number[kLearned][3] = {};
+    float* by_state[kTraced][kTraced] = {};
+    float* by_number[kLearned][kTraced] = {};
   };
 
-  explicit Lif(const float* options)
+  explicit LifCell(const float* options)
       : per_width_(1.0f / options[0]), clears_(options[1] != 0), surrogate_(static_cast<int>(options[2])) {}
 
   // 1 where the first `count` lanes spike, from the states before a step.
   CONNFIT_INLINE void Spike(const float* const* now, int64_t count, float* spikes) const {
-    const float* threshold = theta + 3 * stride;
-    for (int64_t z = 0; z < count; ++z) spikes[z] = now[0][z] - threshold[z] > 0.0f ? 1.0f : 0.0f;
+    int64_t z = 0;
+    for (; z + 8 <= count; z += 8) SpikeSome<8>(now, z, spikes);
+    for (; z < count; ++z) SpikeSome<1>(now, z, spikes);
   }
 
   // The states of the first `count` lanes after a step; they may take the memory of those before it.
@@ -92,6 +97,20 @@ class Lif {
     return Load<W>(theta + which * stride + z);
   }
 
+  // The potential above the threshold.
+  template <int W>
+  CONNFIT_INLINE Vector<W> Above(const float* const* now, int64_t z) const {
+    Vector<W> above = Load<W>(now[0] + z) - Number<W>(3, z);
+    if constexpr (kAdapts) above -= Number<W>(11, z) * Load<W>(now[4] + z);
+    return above;
+  }
+
+  template <int W>
+  CONNFIT_INLINE void SpikeSome(const float* const* now, int64_t z, float* spikes) const {
+    const Vector<W> zero{};
+    Store<W>(spikes + z, Above<W>(now, z) > 0.0f ? zero + 1.0f : zero);
+  }
+
   // Steps of the refractory time that are left.
   template <int W>
   CONNFIT_INLINE Vector<W> Left(const float* const* now, Vector<W> spike, int64_t z) const {
@@ -111,6 +130,7 @@ class Lif {
     Store<W>(next[1] + z, !clears_ ? after : left < 1.5f ? after : current);
     Store<W>(next[2] + z, left);
     Store<W>(next[3] + z, seen);
+    if constexpr (kAdapts) Store<W>(next[4] + z, Number<W>(10, z) * Load<W>(now[4] + z) + spike);
   }
 
   template <int W>
@@ -119,7 +139,7 @@ class Lif {
     const auto number = [&](int which) { return Number<W>(which, z); };
     const V zero{}, one = zero + 1.0f;
     const V gamma = number(0), alpha = number(1), beta = number(2), response = number(5), kappa = number(7);
-    const V v = Load<W>(now[0] + z), g = Load<W>(now[1] + z), sigma = Surrogate<W>(v - number(3));
+    const V v = Load<W>(now[0] + z), g = Load<W>(now[1] + z), sigma = Surrogate<W>(Above<W>(now, z));
     const V spike = Load<W>(spikes + z), stays = 1.0f - spike, left = Left<W>(now, spike, z);
     const V free = left < 1.5f ? one : zero;
     const V kept = clears_ ? (left < 1.5f ? beta : one) : beta, open = clears_ ? stays : one, current = g * open;
@@ -142,11 +162,24 @@ class Lif {
     Store<W>(to.by_number[4][2] + z, -seen);
     Store<W>(to.by_number[5][2] + z, (1.0f - gamma) * spike);
     Store<W>(to.by_number[6][2] + z, 1.0f - gamma);
+    if constexpr (kAdapts) {
+      const V a = Load<W>(now[4] + z), rho = number(10), jump = number(11), through[4] = {to_v, to_g, seen, sigma};
+      for (int p = 0; p < 4; ++p) {
+        Store<W>(to.by_state[p][3] + z, (p == 3 ? rho : zero) - jump * through[p]);
+        Store<W>(to.by_number[8][p] + z, -a * through[p]);
+      }
+      Store<W>(to.by_state[3][0] + z, sigma);
+      Store<W>(to.by_number[4][3] + z, -sigma);
+      Store<W>(to.by_number[7][3] + z, a);
+    }
   }
 
   const float per_width_;
   const bool clears_;
   const int surrogate_;
 };
+
+using Lif = LifCell<false>;
+using AdaptiveLif = LifCell<true>;
 
 }  // namespace connfit

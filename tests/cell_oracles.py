@@ -19,6 +19,7 @@ from networks import pieces, random_connectome
 from connfit.connectome import Connectome
 from connfit.models import Readout
 from connfit.models.cells import CELLS
+from connfit.models.cells.adaptive_integrate_fire import AdaptiveLIF
 from connfit.models.cells.integrate_fire import LIF
 from connfit.models.cells.rate import Rate
 from connfit.models.connectome_model import ConnectomeModel, ModelConditions
@@ -84,6 +85,7 @@ NEURON_OF: dict[str, Neuron] = {
     "adaptive-rate": CELLS["adaptive-rate"].neuron(nonlinearity="softplus"),
     "two-channel": CELLS["two-channel"].neuron(),
     "lif": LIF(starts=SLOW, surrogate_width=0.6),
+    "adaptive-lif": AdaptiveLIF(starts=(*SLOW, ("adaptation", 2.0), ("jump", 0.2)), surrogate_width=0.6),
     "odd": Odd(),
     "tired": Tired(),
 }

@@ -89,6 +89,7 @@ def combinations(kinds: list[str], quick: str = "") -> list[Any]:
     quick_ones = {
         ("odd", "delay"),
         ("lif", "delay"),
+        ("adaptive-lif", "delay"),
         ("two-channel", quick),
         *((cell, "both signs") for cell in ("rate", "two-channel")),
     }

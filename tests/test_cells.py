@@ -30,7 +30,8 @@ from connfit.models.observation import observe
 from connfit.models.ops import native
 from connfit.training.learners import WindowArrays, WindowedLearner
 
-OPTIONS = {"lif": {"membrane": 0.9, "synapse": 0.5, "threshold": 0.4, "refractory": 1.0, "surrogate_width": 0.6}}
+SLOW = {"membrane": 0.9, "synapse": 0.5, "threshold": 0.4, "refractory": 1.0, "surrogate_width": 0.6}
+OPTIONS = {"lif": SLOW, "adaptive-lif": {**SLOW, "adaptation": 2.0, "jump": 0.2}}
 """Of cells whose own starts are not for steps of half a second."""
 
 SOURCE = Path(connfit.__file__).parent

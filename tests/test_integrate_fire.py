@@ -18,6 +18,7 @@ from connfit.config import ModelConfig
 from connfit.errors import ConfigError
 from connfit.models import Readout, ops
 from connfit.models.cells import CELLS
+from connfit.models.cells.adaptive_integrate_fire import AdaptiveLIF
 from connfit.models.cells.integrate_fire import LIF, passed_on
 from connfit.models.cells.rate import Rate
 from connfit.models.connectome_model import ConnectomeModel, ModelConditions
@@ -188,14 +189,18 @@ def test_the_cell_spikes_as_the_simulated_network_of_shiu_does() -> None:
 
 @NATIVE
 @pytest.mark.parametrize(
-    ("batch", "delay", "clears", "surrogate", "stored", "drive", "n"),
+    ("kind", "batch", "delay", "clears", "surrogate", "stored", "drive", "n"),
     [
-        (1, 1, True, "fast-sigmoid", "float32", "none", 1203),
-        (3, 0, False, "relu", "float32", "dense", 203),
-        (2, 2, True, "triangular", "bfloat16", "anatomical", 203),
+        (LIF, 1, 1, True, "fast-sigmoid", "float32", "none", 1203),
+        (LIF, 3, 0, False, "relu", "float32", "dense", 203),
+        (LIF, 2, 2, True, "triangular", "bfloat16", "anatomical", 203),
+        (AdaptiveLIF, 2, 1, True, "triangular", "float32", "none", 203),
+        pytest.param(AdaptiveLIF, 3, 0, False, "fast-sigmoid", "float32", "dense", 203, marks=pytest.mark.slow),
+        pytest.param(AdaptiveLIF, 2, 2, True, "relu", "bfloat16", "anatomical", 203, marks=pytest.mark.slow),
     ],
 )
 def test_a_compiled_window_is_the_learners_own(
+    kind: type[LIF],
     batch: int,
     delay: int,
     clears: bool,
@@ -214,7 +219,8 @@ def test_a_compiled_window_is_the_learners_own(
     readout = Readout(sp.csr_array(np.abs(rng.normal(size=(units, n)))), tuple(f"u{k}" for k in range(units)))
     inputs = None if drive == "none" else input_map(brain, readout, ("light", "touch"), 1, "all")
     given = ModelConditions(connectome=brain, readout=readout, step_s=0.6, drive=drive, delay=delay, inputs=inputs)
-    neuron = LIF(starts=SLOW, surrogate=surrogate, surrogate_width=0.6, clears=clears)
+    starts = (*SLOW, *((("adaptation", 2.0), ("jump", 0.2)) if kind is AdaptiveLIF else ()))
+    neuron = kind(starts=starts, surrogate=surrogate, surrogate_width=0.6, clears=clears)
     model = ConnectomeModel.wire(given, neuron)
     params = {
         "weights": jnp.asarray(rng.random(brain.m) * 0.4, jnp.float32), "log_time_constants": jnp.zeros(n),
@@ -244,9 +250,10 @@ def test_a_compiled_window_is_the_learners_own(
     call = compiled_cells.handler
     monkeypatch.setattr(compiled_cells, "handler", lambda name, *a, **k: calls.append(name) or call(name, *a, **k))
     mine, others = compiled_or_not("native"), compiled_or_not("portable")
-    assert any(name.startswith("connfit_lif_window") for name in calls)
-    spikes = float(mine[0][-1].gradient["response"].sum())
-    assert spikes != 0, "somebody spiked"
+    code = "connfit_adaptive_lif_window" if kind is AdaptiveLIF else "connfit_lif_window"
+    assert any(name.startswith(code) for name in calls)
+    gradient = mine[0][-1].gradient
+    assert all(jnp.abs(gradient[one.key]).max() > 0 for one in neuron.parameters if not one.fixed), "somebody spiked"
     near = {"rtol": 2e-2, "atol": 2e-2} if stored == "bfloat16" else {"rtol": 1e-4, "atol": 2e-6}
     assert jax.tree.structure(mine) == jax.tree.structure(others)
     for found, expected in zip(jax.tree.leaves(mine), jax.tree.leaves(others), strict=True):
@@ -259,16 +266,23 @@ def test_a_cell_that_changes_the_step_has_no_compiled_window() -> None:
         def step(self, theta: Any, h: Any, x: Any) -> Any:
             return super().step(theta, h, (x[0] + 1,))
 
+    class Stronger(AdaptiveLIF):
+        def output(self, theta: Any, h: Any) -> Any:
+            return 2 * super().output(theta, h)
+
     assert LIF().has_compiled and not Shifted().has_compiled and not Rate().has_compiled
+    assert AdaptiveLIF().has_compiled and not Stronger().has_compiled
 
 
-def test_slopes_follow_from_potential_current_and_whether_a_neuron_is_free() -> None:
-    neuron, rng = LIF(starts=SLOW), np.random.default_rng(0)
+@pytest.mark.parametrize(("neuron", "arrays"), [(LIF(), 2.25), (AdaptiveLIF(), 3.25)])
+def test_slopes_follow_from_potential_current_and_whether_a_neuron_is_free(neuron: LIF, arrays: float) -> None:
+    """And from adaptation."""
+    rng = np.random.default_rng(0)
     names = ("time_constants", *(one.name for one in neuron.parameters))
     theta = {name: jnp.asarray(rng.uniform(0.1, 0.9, (50, 1)), jnp.float32) for name in names}
     h = tuple(jnp.asarray(rng.normal(size=(4, 50, 2)), jnp.float32) for _ in neuron.states)
     at = neuron.for_slopes(theta, h, (h[0],))
-    assert sum(one.nbytes for one in at) == 2.25 * h[0].nbytes and neuron.has_slopes
+    assert sum(one.nbytes for one in at) == arrays * h[0].nbytes and neuron.has_slopes
     right = neuron.jacobian(theta, h, (h[0],))
     jax.tree.map(np.testing.assert_array_equal, neuron.slopes(theta, at), (right.states, right.inputs))
 
@@ -309,13 +323,14 @@ def test_gap_junctions_do_not_pass_spikes_on() -> None:
         )
 
 
-def test_a_balanced_start_spikes_as_often_as_was_recorded() -> None:
+@pytest.mark.parametrize("neuron", [LIF(), AdaptiveLIF()])
+def test_a_balanced_start_spikes_as_often_as_was_recorded(neuron: LIF) -> None:
     rng, n, units = np.random.default_rng(0), 60, 3
     brain = random_connectome(rng, n, 8)
     own = np.arange(n) % units
     readout = Readout(sp.csr_array((np.full(n, units / n), (own, np.arange(n))), shape=(units, n)), ("a", "b", "c"))
     given = ModelConditions(connectome=brain, readout=readout, step_s=1e-3, drive="none", bounds_s=(1e-3, 1.0))
-    model = ConnectomeModel.wire(given, LIF())
+    model = ConnectomeModel.wire(given, neuron)
     asked = np.array([4.0, 10.0, 20.0])
     frames = asked * rng.gamma(20, 1 / 20, (200, units))
     conditions = StartConditions(connectome=brain, readout=readout, time_constant_s=0.1)

@@ -198,7 +198,7 @@ def test_toys_are_in_the_help_and_wrong_names_are_errors_before_anything_is_fitt
         ("--preset", "toy-own", "--set", "learner.rule_options.pace=0"): "rule_options.pace: Expected `float` > 0",
         ("--preset", "toy-own", "--credit", "neuron"): "are both set: keep one",
         ("--set", "learner.rule_options.pace=1"): "name it as learner.preset",
-        ("--cell", "toy-cel"): "two-channel, lif, toy-cell; did you mean 'toy-cell'?",
+        ("--cell", "toy-cel"): "two-channel, lif, adaptive-lif, toy-cell; did you mean 'toy-cell'?",
         ("--cell", "toy-cell", "--set", "model.cell_options.ceiling=0"): "cell_options.ceiling: Expected `float` > 0",
         ("--cell", "toy-cell", "--set", "model.nonlinearity=softplus"): "is of the cell 'rate', but model.cell = 'toy",
         ("--set", "model.cell_options.nonlinearity=softplus"): "give it as model.nonlinearity",
@@ -217,9 +217,8 @@ def test_toys_are_in_the_help_and_wrong_names_are_errors_before_anything_is_fitt
     )
     (_, fit), (_, evaluate), (_, compare), *refused = connfit(folder, *helped, *errors)
     assert "bptt, toy-rule, toy-own; with the options --set learner.rule_options.pace=1.0 of toy-own." in fit
-    assert (
-        "two-channel, lif, toy-cell; with the options --set model.cell_options.calcium_decay=1.0 of rate-calcium" in fit
-    )
+    assert "two-channel, lif, adaptive-lif, toy-cell; with the options" in fit
+    assert " --set model.cell_options.calcium_decay=1.0 of rate-calcium" in fit
     assert "--set model.cell_options.ceiling=10.0 of toy-cell." in fit
     assert "no_recurrence, toy_flip; with" in fit and "region_rnn, toy_share; with" in fit
     assert "--set data.null_options.every=1 of toy_flip" in fit

@@ -119,7 +119,7 @@ class LIF(Neuron):
 
     def step(self, theta: Theta, h: States, x: States) -> States:
         """Reset what has spiked, then move potential, current and what is seen."""
-        v, g, count, rate = h
+        v, g, count, rate = h[:4]
         z = self.output(theta, h)
         count = _counted(theta, z, count)
         free = _is_free(count)
@@ -139,32 +139,36 @@ class LIF(Neuron):
     def _passed(self, theta: Theta) -> tuple[Array, ...]:
         return tuple(theta[name] for name in PASSED_ON) if PASSED_ON[0] in theta else _passed_on(theta)
 
-    def above(self, theta: Theta, h: States) -> Array:
-        """Return the potential above the threshold."""
+    def _above(self, theta: Theta, h: States) -> Array:
+        """Potential above the threshold, from states or from `for_slopes`: the first of both is the potential."""
         return h[0] - theta["threshold"]
+
+    def _threshold_at(self, theta: Theta, interval: Array) -> Array:
+        """Threshold at a spike, of a neuron with a spike every so many steps."""
+        return theta["threshold"]
 
     def output(self, theta: Theta, h: States) -> Array:
         """Return 1 where the neuron spikes."""
-        return spike(self.above(theta, h), self.surrogate, self.surrogate_width)
+        return spike(self._above(theta, h), self.surrogate, self.surrogate_width)
 
     def balance(self, theta: Theta, rate: Array) -> Array:
         """Return the input of every step that drives a neuron to a rate, from the interval between its spikes."""
         alpha, beta, kappa = theta["membrane"], theta["synapse"], self._passed(theta)[0]
         spikes = jnp.maximum((rate - theta["base"]) / theta["response"], 1e-9)
         steps = jnp.maximum(1 / spikes - theta["refractory"], 1)
-        steady = theta["threshold"] / -jnp.expm1(steps * jnp.log(alpha))
+        steady = self._threshold_at(theta, 1 / spikes) / -jnp.expm1(steps * jnp.log(alpha))
         return steady * (1 - alpha) * (1 - beta) / kappa
 
     def jacobian(self, theta: Theta, h: States, x: States) -> Jacobian:
         """Return the derivatives of a step."""
         at = self.for_slopes(theta, h, x)
-        v, g, free, z, sigma = self._parts(theta, at)
+        v, g, free, z, _ = self._parts(theta, at)
         gamma = theta["time_constants"]
         _, by_alpha, by_beta = self._passed(theta)
         current = g * (1 - z) if self.clears else g
         held, none = free * (1 - z) * v, (None,) * 4
         slopes = self.slopes(theta, at)
-        through = self._through_spike(theta, v, g, free, sigma)
+        through = self._through_spike(theta, at)
         seen = 1 - gamma
         parameters = {
             "time_constants": (None, None, None, h[3] - theta["base"] - theta["response"] * z),
@@ -184,10 +188,10 @@ class LIF(Neuron):
 
     def slopes(self, theta: Theta, at: States) -> Slopes:
         """Return the derivatives of a step by states and input."""
-        v, g, free, z, sigma = self._parts(theta, at)
+        _, _, free, z, _ = self._parts(theta, at)
         alpha, beta, gamma = theta["membrane"], theta["synapse"], theta["time_constants"]
         stays = 1 - z
-        to_v, to_g, _, to_rate = self._through_spike(theta, v, g, free, sigma)
+        to_v, to_g, _, to_rate = self._through_spike(theta, at)
         assert to_v is not None and to_rate is not None
         kept = jnp.where(free != 0, beta, 1) * stays if self.clears else beta
         passed = self._passed(theta)[0] * free
@@ -209,17 +213,18 @@ class LIF(Neuron):
 
     def sent(self, theta: Theta, h: States) -> Reading:
         """Return the derivatives of the spike."""
-        slope = surrogate_slope(self.above(theta, h), self.surrogate, self.surrogate_width)
+        slope = surrogate_slope(self._above(theta, h), self.surrogate, self.surrogate_width)
         return Reading((slope, None, None, None), {"threshold": -slope})
 
     def _parts(self, theta: Theta, at: States) -> tuple[Array, Array, Array, Array, Array]:
-        v, g, free = at
-        above = v - theta["threshold"]
+        v, g, free = at[:3]
+        above = self._above(theta, at)
         z = (above > 0).astype(v.dtype)
         return v, g, free.astype(v.dtype), z, surrogate_slope(above, self.surrogate, self.surrogate_width)
 
-    def _through_spike(self, theta: Theta, v: Array, g: Array, free: Array, sigma: Array) -> tuple[Array | None, ...]:
+    def _through_spike(self, theta: Theta, at: States) -> tuple[Array | None, ...]:
         """What a change of the potential does to each state through the spike that it makes."""
+        v, g, free, _, sigma = self._parts(theta, at)
         alpha, beta = theta["membrane"], theta["synapse"]
         seen = (1 - theta["time_constants"]) * theta["response"] * sigma
         lost = alpha * v

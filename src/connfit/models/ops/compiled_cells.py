@@ -8,8 +8,13 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from connfit.models.neuron import CompiledCell
-from connfit.models.ops.native import handler
+from connfit.models.ops.native import handler, has
 from connfit.models.ops.pattern import Pattern
+
+
+def has_code(cell: CompiledCell) -> bool:
+    """Return whether the library has the code of a cell."""
+    return has(f"connfit_{cell.name}_step")
 
 
 def cell_step(cell: CompiledCell, states: tuple[Array, ...], received: Array) -> tuple[Array, ...]:

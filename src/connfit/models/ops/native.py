@@ -11,6 +11,7 @@ import re
 import warnings
 from collections.abc import Callable
 from functools import cache, partial
+from itertools import chain
 from pathlib import Path
 
 import jax
@@ -24,12 +25,14 @@ _BLOCK = 8  # columns that rmatvec scatters at once: one AVX2 vector, and buffer
 _HANDLERS = (
     "connfit_matvec", "connfit_rmatvec", "connfit_sampled_outer", "connfit_window_outer", "connfit_window_outer_bf16",
     "connfit_dense_outer", "connfit_dense_outer_bf16", "connfit_event_matvec", "connfit_events",
-    "connfit_lif_step", "connfit_lif_window", "connfit_lif_window_bf16",
 )  # fmt: skip
 _OF_BLOCKS = (
     "connfit_window_outer_rows", "connfit_window_outer_rows_bf16", "connfit_dense_outer_rows",
     "connfit_dense_outer_rows_bf16", "connfit_room",
 )  # fmt: skip
+_OF_CELLS = tuple(
+    f"connfit_{cell}_{what}" for cell in ("lif", "adaptive_lif") for what in ("step", "window", "window_bf16")
+)
 _ROOM_FOR_EVENTS = 8  # numbers of which one may not be 0, for lists of those to be used
 _registered: set[str] = set()
 _loaded: list[ctypes.CDLL] = []
@@ -55,8 +58,9 @@ def _load() -> str:
                 f"they were compiled for version {built} of XLA's interface and jax {jax.__version__} has {here}; "
                 "reinstall connfit with `pip install --no-build-isolation`, or update jax"
             )
-        # A library that was compiled before there were blocks does without them.
-        for name in (*_HANDLERS, *(_OF_BLOCKS if hasattr(library, _OF_BLOCKS[0]) else ())):
+        # A library that was compiled before there were blocks, or these cells, does without them.
+        later = (names for names in (_OF_BLOCKS, _OF_CELLS) if hasattr(library, names[0]))
+        for name in (*_HANDLERS, *chain.from_iterable(later)):
             _registered.add(name)
             jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(getattr(library, name)), platform="cpu")
     except (OSError, AttributeError, RuntimeError, ValueError) as error:
@@ -83,6 +87,11 @@ def available(*, warn: bool = False) -> bool:
     if warn:
         _warn()
     return False
+
+
+def has(name: str) -> bool:
+    """Return whether the library has a handler."""
+    return available() and name in _registered
 
 
 def library() -> ctypes.CDLL | None:

@@ -16,15 +16,15 @@ from connfit.models.base import Model, Neurons, Params
 from connfit.models.forward import Trajectory
 from connfit.models.maps import SparseMap, SynapticMap
 from connfit.models.ops.choice import runs_native
-from connfit.models.ops.compiled_cells import CellRun, cell_window
+from connfit.models.ops.compiled_cells import CellRun, cell_window, has_code
 from connfit.models.rollout import run_steps
 from connfit.training.learners.learner import WindowArrays
 from connfit.training.learners.window_sums import side_by_side
 
 
-def has_compiled_window(model: Model, trained: tuple[str, ...]) -> bool:
+def has_compiled_window(model: Model, params: Params, trained: tuple[str, ...]) -> bool:
     """Return whether the cell has a compiled window that does all that is asked of it, and native code runs here."""
-    return (
+    asked = (
         model.neuron.has_compiled
         and type(model.recurrent) is type(model.readout) is SparseMap  # not of one block of neurons
         and model.recurrent_group in trained
@@ -32,6 +32,8 @@ def has_compiled_window(model: Model, trained: tuple[str, ...]) -> bool:
         and "readout" not in trained
         and runs_native(jnp.result_type(float))
     )
+    cell = model.neuron.compiled(model.constants(params)) if asked else None
+    return cell is not None and has_code(cell)
 
 
 class CompiledForward(NamedTuple):

@@ -205,7 +205,7 @@ class WindowedLearner(Learner[WindowedMemory]):
         -------
         WindowResult, WindowedMemory
         """
-        if (self.credit, self.carry) == ("neuron", "trace") and has_compiled_window(model, trained):
+        if (self.credit, self.carry) == ("neuron", "trace") and has_compiled_window(model, params, trained):
             end, predictions, ran = forward_window(model, params, memory.neurons, window)
             loss, error, found = score_window(model, params, predictions, window)
             gradient, traces = compiled_window(model, params, memory.traces, ran, error, trained)
