@@ -50,7 +50,7 @@ def evaluation_memory(job: Job) -> Mapping[str, int]:
         "wiring": sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(job.model.recurrent)),
         "parameters": 2 * parameters,
         "errors": columns * sum(_errors(recording, job, "test") for recording in recordings),
-        "moments of baselines": moments,
+        **({"moments of baselines": moments} if moments else {}),
         stage: largest[stage],
     })  # fmt: skip
 

@@ -13,10 +13,8 @@ from connfit.models.ops.compiled_cells import cell_step, has_code
 
 def step_neurons(neuron: Neuron, theta: Theta, h: States, x: States) -> States:
     """Return the states after `Neuron.step`, in one pass over memory where that is compiled."""
-    if neuron.has_compiled and h[0].ndim == 2 and runs_native(h[0].dtype):
-        cell = neuron.compiled(theta)
-        if cell is not None and has_code(cell):
-            return _compiled(neuron, theta, h, x)
+    if has_code(neuron) and h[0].ndim == 2 and runs_native(h[0].dtype):
+        return _compiled(neuron, theta, h, x)
     return as_states(neuron.step(theta, h, x))
 
 

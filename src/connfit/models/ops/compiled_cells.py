@@ -7,14 +7,14 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from connfit.models.neuron import CompiledCell
+from connfit.models.neuron import CompiledCell, Neuron
 from connfit.models.ops.native import handler, has
 from connfit.models.ops.pattern import Pattern
 
 
-def has_code(cell: CompiledCell) -> bool:
-    """Return whether the library has the code of a cell."""
-    return has(f"connfit_{cell.name}_step")
+def has_code(neuron: Neuron) -> bool:
+    """Return whether the library has the code of this very step."""
+    return neuron.has_compiled and has(f"connfit_{neuron.code}_step")
 
 
 def cell_step(cell: CompiledCell, states: tuple[Array, ...], received: Array) -> tuple[Array, ...]:

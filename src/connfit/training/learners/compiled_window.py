@@ -21,19 +21,20 @@ from connfit.models.rollout import run_steps
 from connfit.training.learners.learner import WindowArrays
 from connfit.training.learners.window_sums import side_by_side
 
+COMPILED = "neuron", "trace"
+"""Credit and carry of D-RTRL."""
 
-def has_compiled_window(model: Model, params: Params, trained: tuple[str, ...]) -> bool:
+
+def has_compiled_window(model: Model, trained: tuple[str, ...]) -> bool:
     """Return whether the cell has a compiled window that does all that is asked of it, and native code runs here."""
-    asked = (
-        model.neuron.has_compiled
+    return (
+        has_code(model.neuron)
         and type(model.recurrent) is type(model.readout) is SparseMap  # not of one block of neurons
         and model.recurrent_group in trained
         and not model.forces
         and "readout" not in trained
         and runs_native(jnp.result_type(float))
     )
-    cell = model.neuron.compiled(model.constants(params)) if asked else None
-    return cell is not None and has_code(cell)
 
 
 class CompiledForward(NamedTuple):

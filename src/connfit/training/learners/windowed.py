@@ -40,7 +40,7 @@ from connfit.models.forward import Trajectory, innovations
 from connfit.models.maps import SynapticMap
 from connfit.models.neuron import Jacobian, Slope, States, times
 from connfit.models.rollout import read_out, run_window, states_after
-from connfit.training.learners.compiled_window import compiled_window, forward_window, has_compiled_window
+from connfit.training.learners.compiled_window import COMPILED, compiled_window, forward_window, has_compiled_window
 from connfit.training.learners.factorised import FactorisedSums, FactorisedTraces, Factors
 from connfit.training.learners.learner import Learner, LearnerMemory, WindowArrays, WindowResult, score_window
 from connfit.training.learners.window_adjoint import Adjoint, backward, driven_by, readout_gradient
@@ -205,7 +205,7 @@ class WindowedLearner(Learner[WindowedMemory]):
         -------
         WindowResult, WindowedMemory
         """
-        if (self.credit, self.carry) == ("neuron", "trace") and has_compiled_window(model, params, trained):
+        if self.dials == COMPILED and has_compiled_window(model, trained):
             end, predictions, ran = forward_window(model, params, memory.neurons, window)
             loss, error, found = score_window(model, params, predictions, window)
             gradient, traces = compiled_window(model, params, memory.traces, ran, error, trained)
