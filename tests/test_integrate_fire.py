@@ -27,9 +27,9 @@ from connfit.models.init.start import StartConditions
 from connfit.models.input_map import input_map
 from connfit.models.neuron import Neuron
 from connfit.models.ops import compiled_cells, native
-from connfit.models.rollout import run_window
 from connfit.models.spiking import GivenTrains, SpikingNetwork, spikes_of
 from connfit.models.surrogate_spikes import SURROGATES, spike
+from connfit.models.windows import run_window
 from connfit.training.learners import WindowArrays, WindowedLearner
 from connfit.training.recipe import _choices
 

@@ -33,19 +33,8 @@ from connfit.models.cells.rate import Rate
 from connfit.models.forecaster import ModelForecaster
 from connfit.models.perturb import HeldNeurons, settled, simulate_perturbed
 from connfit.models.rest import settle
-from connfit.models.rollout import (
-    Held,
-    Limits,
-    Noise,
-    Shown,
-    State,
-    advance,
-    read_out,
-    readings,
-    rollout,
-    run_window,
-    states_after,
-)  # fmt: skip
+from connfit.models.rollout import Held, Limits, Noise, Shown, State, advance, readings, rollout
+from connfit.models.windows import read_out, run_window, states_after  # fmt: skip
 from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort
 from connfit.training.fitted import Fit

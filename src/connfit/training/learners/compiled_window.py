@@ -17,7 +17,7 @@ from connfit.models.forward import Trajectory
 from connfit.models.maps import SparseMap, SynapticMap
 from connfit.models.ops.choice import runs_native
 from connfit.models.ops.compiled_cells import CellRun, cell_window, has_code
-from connfit.models.rollout import run_steps
+from connfit.models.windows import run_steps
 from connfit.training.learners.learner import WindowArrays
 from connfit.training.learners.window_sums import side_by_side
 

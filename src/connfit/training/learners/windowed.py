@@ -39,7 +39,7 @@ from connfit.models.base import INNOVATION_GAINS, NOISE_SCALE, Model, Neurons, P
 from connfit.models.forward import Trajectory, innovations
 from connfit.models.maps import SynapticMap
 from connfit.models.neuron import Jacobian, Slope, States, times
-from connfit.models.rollout import read_out, run_window, states_after
+from connfit.models.windows import read_out, run_window, states_after
 from connfit.training.learners.compiled_window import COMPILED, compiled_window, forward_window, has_compiled_window
 from connfit.training.learners.factorised import FactorisedSums, FactorisedTraces, Factors
 from connfit.training.learners.learner import Learner, LearnerMemory, WindowArrays, WindowResult, score_window
