@@ -11,7 +11,7 @@ without noise; a run to rest the mean of the units. One step is, in this order:
 4. Held neurons are set to their rates.
 5. Neurons are read out, in the units of the recording. With noise, read-out plus noise is what units show next.
 
-A learner's window (`connfit.models.windows.run_window`) takes the same step (`advance`) and keeps what an adjoint needs.
+A window of training (`connfit.models.windows`) takes the same step (`advance`) and keeps what an adjoint needs.
 """
 
 from __future__ import annotations
