@@ -28,6 +28,7 @@ from jaxtyping import Array, Bool, Float
 from connfit.errors import ConfigError
 from connfit.models.base import Model, Neurons, Params
 from connfit.models.forward import FedBack, Trajectory, correct, step
+from connfit.models.frame_steps import Within, frame_steps
 from connfit.models.neuron import as_states
 
 CHUNK = 64
@@ -189,11 +190,12 @@ Keep = Callable[[Model, Params, Kept, Stepped, Any], tuple[Kept, Each]]
 
 
 class Run(NamedTuple, Generic[Kept, Each]):
-    """State after a run, what was carried along it, and what was kept of each step."""
+    """State after a run, what was carried along it, and what was kept of each frame; of all model steps in `within`."""
 
     state: State
     kept: Kept
     each: Each
+    within: Array | None = None
 
 
 def readings(model: Model, params: Params, kept: Kept, now: Stepped, also: object) -> tuple[Kept, Array]:
@@ -216,6 +218,7 @@ def rollout(
     current: Float[Array, "N #B"] | None = None,
     forcing: bool = True,
     substeps: int = 1,
+    within: Within | None = None,
 ) -> Run[Kept, Each]:
     """Run a model on; compiled once for each set of shapes.
 
@@ -243,18 +246,20 @@ def rollout(
         False: what is shown acts through the drive alone, as a background, and leaves states where they are.
     substeps
         Model steps for which each shown value stands; noise comes, and something is kept, after the last of them.
+    within
+        What is kept after each of these as well, as `Run.within` [K, substeps, ...].
     """
     return _rollout(
         model, params, state, shown, kept, also, noise, limits, held, current,
-        keep=keep, forcing=forcing, substeps=substeps,
+        keep=keep, forcing=forcing, substeps=substeps, within=within,
     )  # fmt: skip
 
 
-@partial(jax.jit, static_argnames=("keep", "forcing", "substeps"), donate_argnames=("kept",))
+@partial(jax.jit, static_argnames=("keep", "forcing", "substeps", "within"), donate_argnames=("kept",))
 def _rollout(
     model: Model, params: Params, state: State, shown: Shown, kept: Any, also: Any, noise: Noise | None,
     limits: Limits | None, held: Held | None, current: Array | None, *, keep: Keep[Any, Any], forcing: bool,
-    substeps: int,
+    substeps: int, within: Within | None,
 ) -> Run[Any, Any]:  # fmt: skip
     strengths, kind = model.readout_strengths(params), state.rates.dtype
     theta, neuron = model.constants(params), model.neuron
@@ -273,10 +278,8 @@ def _rollout(
             advance, model, params, given=u, forced=showing, forcing=forcing, held=held, current=current,
             external=external,
         )  # fmt: skip
-        now = before
-        if substeps > 1:
-            now = jax.lax.fori_loop(0, substeps - 1, lambda _, now: move(now)[0], now)
-        now, seen = move(now)
+        keep_step = None if within is None else partial(within, model, theta)
+        now, seen, inner = frame_steps(move, before, substeps, keep_step)
         reading = model.readout.apply(strengths, neuron.observed(theta, now.states))
         if limits is not None:
             reading += beyond
@@ -287,15 +290,15 @@ def _rollout(
         stepped = Stepped(before, now, rates, reading, beyond, given, ~given & shown, seen, external)
         kept, each = keep(model, params, kept, stepped, also)
         state = State(now, reading.astype(kind), shown_next, beyond.astype(kind))
-        return (state, kept), each
+        return (state, kept), (each, inner)
 
     neurons, reading, to_show, beyond = state
     if held is not None:
         first = jnp.where(held.neurons, held.rates, neurons.rates)
         neurons = neurons._replace(states=(first, *neurons.states[1:]))
     start = State(neurons, reading.astype(kind), jnp.broadcast_to(to_show, reading.shape), beyond.astype(kind))
-    (state, kept), each = jax.lax.scan(one_frame, (start, kept), (shown, noise, also))
-    return Run(state, kept, each)
+    (state, kept), (each, inner) = jax.lax.scan(one_frame, (start, kept), (shown, noise, also))
+    return Run(state, kept, each, inner)
 
 
 def advance(

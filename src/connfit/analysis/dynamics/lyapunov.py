@@ -212,7 +212,7 @@ def lyapunov_exponent(
         later = slice(block.start + 1, block.stop + 1)
         added = None if noise is None else Noise(jnp.asarray(noise.values[later], kind), noise.units[later])
         run = rollout(model, params, state, shown, _growth, tangent, noise=added)
-        state, tangent, (logs, sound) = run
+        state, tangent, (logs, sound) = run.state, run.kept, run.each
         growth.append(np.asarray(logs, np.float64))
         if not bool(np.all(sound)):
             broken = first + int(np.flatnonzero(~np.asarray(sound))[0])
