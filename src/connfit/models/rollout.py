@@ -11,7 +11,7 @@ without noise; a run to rest the mean of the units. One step is, in this order:
 4. Held neurons are set to their rates.
 5. Neurons are read out, in the units of the recording. With noise, read-out plus noise is what units show next.
 
-A learner's window (`run_window`) takes the same step (`advance`) and keeps what an adjoint needs.
+A window of training (`connfit.models.windows`) takes the same step (`advance`) and keeps what an adjoint needs.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
 from connfit.errors import ConfigError
 from connfit.models.base import Model, Neurons, Params
-from connfit.models.forward import FedBack, Trajectory, correct, fed_back_part, step
+from connfit.models.forward import FedBack, Trajectory, correct, step
 from connfit.models.frame_steps import Within, frame_steps
 from connfit.models.neuron import as_states
 
@@ -343,54 +343,3 @@ def _hold(model: Model, params: Params, held: Held | None, before: Neurons, afte
     kept = as_states(model.neuron.hold(model.constants(params), before.states, after.states, rates))
     states = tuple(jnp.where(held.neurons, one, free) for one, free in zip(kept, after.states, strict=True))
     return after._replace(states=states)
-
-
-def run_window(
-    model: Model,
-    params: Params,
-    start: Neurons,
-    inputs: Float[Array, "K P B"],
-    forced: Bool[Array, "K P B"],
-    fed_back: Int[Array, "W"] | None = None,
-    external: Float[Array, "K F B"] | None = None,
-) -> tuple[Neurons, Trajectory]:
-    """Run K steps and keep what an adjoint needs: K numbers per neuron of each kind, nothing per connection.
-
-    Where only some units are fed back (`connfit.training.learners.learner.WindowArrays`), that of all others is one
-    product.
-    """
-    drives, part = None, None
-    if model.drive is not None and fed_back is not None:
-        part = fed_back_part(model, params, fed_back) if len(fed_back) else None
-        if part is not None or not len(fed_back):
-            k, p, b = inputs.shape
-            known = inputs.at[:, fed_back].set(0)
-            flat = model.drive.apply(params["drive"], known.transpose(1, 0, 2).reshape(p, k * b))
-            drives = flat.reshape(-1, k, b).transpose(1, 0, 2)
-
-    def forward(before: Neurons, now: tuple[Array, Array, Array | None, Array | None]) -> tuple[Neurons, Trajectory]:
-        given, observed, drive, outside = now
-        return advance(model, params, before, given, observed, drive=drive, fed_back=part, external=outside)
-
-    return jax.lax.scan(forward, start, (inputs, forced, drives, external))
-
-
-def states_after(model: Model, params: Params, seen: Trajectory, end: Neurons) -> tuple[Float[Array, "K N B"], ...]:
-    """Return h(t) after each step of a window, before the correction by what was recorded then.
-
-    Parameters
-    ----------
-    seen, end
-        Of `run_window`.
-    """
-    if model.forces:
-        return as_states(model.neuron.step(model.constants(params), seen.states, seen.received))
-    return tuple(jnp.concatenate([one[1:], last[None]]) for one, last in zip(seen.states, end.states, strict=True))
-
-
-def read_out(model: Model, params: Params, states: tuple[Float[Array, "K N B"], ...]) -> Float[Array, "K P B"]:
-    """Read out the predictions y = C a of K steps from the states after them."""
-    observed = model.neuron.observed(model.constants(params), states)
-    k, n, b = observed.shape
-    flat = model.readout.apply(model.readout_strengths(params), observed.transpose(1, 0, 2).reshape(n, k * b))
-    return flat.reshape(-1, k, b).transpose(1, 0, 2)
