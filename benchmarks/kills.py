@@ -126,6 +126,11 @@ def after_fit(folder: Path) -> Sequence[str]:
     return ("resume", "run") if (folder / "run" / "config.json").exists() else FIT
 
 
+def after_check(folder: Path) -> Sequence[str]:
+    (folder / "checked.toml").unlink(missing_ok=True)  # no configuration is overwritten
+    return CHECK
+
+
 @dataclass(frozen=True)
 class Case:
     """A command, what must have been run before, how a user goes on after a kill, and its share of 100 kills."""
@@ -143,7 +148,7 @@ CASES = {
     "analyze": Case(ANALYZE, (FIT,), same(ANALYZE), 10),
     "simulate": Case(SIMULATE, (FIT,), same(SIMULATE), 8),
     "simulate --model": Case(SHIU, (), same(SHIU), 8),
-    "check": Case(CHECK, (), same(CHECK), 4),
+    "check": Case(CHECK, (), after_check, 4),
     "report": Case(("report", "run"), (FIT,), same(("report", "run")), 12),
     "data make": Case(MAKE, (), same(MAKE), 8),
     "data fetch": Case(FETCH, (), same(FETCH), 14),

@@ -16,7 +16,7 @@ from connfit._io import read_arrays
 
 TIMES = {
     "seconds", "performance", "wall_seconds", "fit_seconds", "ms_per_step", "command", "peak_memory_bytes",
-    "first_step_s", "peak_rss_bytes",
+    "first_step_s", "peak_rss_bytes", "seconds_taken",
 }  # fmt: skip
 """Keys whose values depend on the clock, the machine's load, or how the command was written."""
 

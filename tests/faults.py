@@ -253,6 +253,8 @@ def go_on(place: Place, name: str, folder: Path) -> str:
     if fits and (folder / "out" / "config.json").exists():
         (folder / "out").rename(folder / "run")
         then = "resume"
+    if name == "check":  # which overwrites no configuration
+        (folder / "out" / "checked.toml").unlink(missing_ok=True)
     ended = place.run(then, folder, env=ENVIRONMENT.get(name))
     if ended.code:
         return f"going on ends with {ended.code}: {ended.line}"
