@@ -137,6 +137,18 @@ def test_fewer_seconds_are_the_beginning(spiking: cf.Fit) -> None:
     assert len(short.raster.rows) == 5 < short.raster.spiking
 
 
+def test_noise_reaches_neurons_through_the_drive(spiking: cf.Fit) -> None:
+    recording, brain = spiking.cohort.recordings[0], spiking.forecaster()
+    driven = replace(brain, params={**brain.params, "drive": np.full_like(brain.params["drive"], 0.1)})
+    errors = 20 * np.random.default_rng(0).normal(size=(50, len(recording.units)))
+    given = {"warmup": 5, "seconds": 2.0, "neurons": 5, "seed": 0}
+    loud, quiet = (
+        fitted_spikes(driven, recording, spiking.connectome, Residuals(size * errors, "errors", 50), **given)[1].counts
+        for size in (1, 0)
+    )
+    assert (loud != quiet).any()
+
+
 def test_neurons_at_the_limit_spike_as_soon_as_the_cell_lets_them(spiking: cf.Fit) -> None:
     """A current that no threshold resists: every neuron is at its limit, which the cell is asked for otherwise."""
     recording, brain = spiking.cohort.recordings[0], spiking.forecaster()
