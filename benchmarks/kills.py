@@ -105,6 +105,14 @@ OPTIONS = (
 FIT = ("fit", "own.toml", "--out", "run", *OPTIONS)
 STUDY = ("evaluate", "run", "--full", "--seeds", "2", "--rows", "untrained", "--rows", "shuffle_signs", "--jobs", "2")
 ANALYZE = ("analyze", "run", "--repeats", "20", "--power-draws", "0", "--eigenvalues", "4", "--neurons", "10")
+SHIU = (
+    "simulate", "--model", "shiu", "--data", "own.toml", "--out", "spikes", "--stimulate", "id:n3=100",
+    "--readout", "id:n4", "--screen", "id:n5", "--trials", "2", "--seconds", "0.2",
+)  # fmt: skip
+CHECK = (
+    "check", "edges.csv", "neurons.csv", "movie1.npz", "--sign-rule", "fly-paper", "--figure", "data.svg",
+    "--write", "checked.toml",
+)  # fmt: skip
 SIMULATE = ("simulate", "run", "--silence", "id:n3", "--seconds", "5", "--name", "one")
 MAKE = ("data", "make", "fly-surrogate", "--scale", "0.01", "--out", "store")
 FETCH = ("data", "fetch", "served", "--to", "store")
@@ -129,14 +137,16 @@ class Case:
 
 
 CASES = {
-    "fit": Case(FIT, (), after_fit, 20),
+    "fit": Case(FIT, (), after_fit, 14),
     "evaluate": Case(("evaluate", "run"), (FIT,), same(("evaluate", "run")), 14),
-    "evaluate --full": Case(STUDY, (FIT,), same(STUDY), 10),
+    "evaluate --full": Case(STUDY, (FIT,), same(STUDY), 8),
     "analyze": Case(ANALYZE, (FIT,), same(ANALYZE), 10),
-    "simulate": Case(SIMULATE, (FIT,), same(SIMULATE), 10),
+    "simulate": Case(SIMULATE, (FIT,), same(SIMULATE), 8),
+    "simulate --model": Case(SHIU, (), same(SHIU), 8),
+    "check": Case(CHECK, (), same(CHECK), 4),
     "report": Case(("report", "run"), (FIT,), same(("report", "run")), 12),
     "data make": Case(MAKE, (), same(MAKE), 8),
-    "data fetch": Case(FETCH, (), same(FETCH), 16),
+    "data fetch": Case(FETCH, (), same(FETCH), 14),
 }
 
 SEVEN = (*FIT, "--seed", "7")

@@ -31,7 +31,7 @@ from connfit.models import Readout
 from connfit.models.base import Neurons, Params
 from connfit.models.cells.integrate_fire import LIF
 from connfit.models.connectome_model import ConnectomeModel, ModelConditions
-from connfit.models.rollout import run_window
+from connfit.models.windows import run_window
 from connfit.training.learners import WindowArrays, WindowedLearner
 from connfit.training.optimiser import OPTIMISERS
 from connfit.training.step import StepOptions, training_step

@@ -1,7 +1,9 @@
-// The whole adjoint of a window for cells that say here what their derivatives are, with errors that travel along each
-// neuron's own states alone: from states to gradients and traces in one pass, so that nothing else of a window is held.
+// The whole adjoint of a window for cells that say here what they do in a step and what its derivatives are, with
+// errors that travel along each neuron's own states alone: from what neurons received to gradients and traces in one
+// pass, so that nothing else of a window is held.
 //
-// Per neuron and recording (a lane), back from the last step with λ = 0 and Ψ = 1:
+// Per neuron and recording (a lane), states are made once more from those before the window; then, back from the last
+// step with λ = 0 and Ψ = 1:
 //   λ += what read-outs say of the state that they see;   left(t) = B·λ;   trace_left(t) = Ψ B
 //   gradient of a number θ += D·λ;   its trace += Ψ D;    λ <- Aᵀ λ;       Ψ <- Ψ A
 // and for the connections of the neuron as `WindowOuter`, by lists of spikes.
@@ -10,6 +12,7 @@
 #include <vector>
 
 #include "bfloat16.h"
+#include "cell_step.h"
 #include "window_events.h"
 
 namespace connfit {
@@ -20,9 +23,12 @@ struct CellWindowArgs {
   const int32_t* indices;
   const float* theta;          // [numbers of the cell, rows]
   const float* options;        // of the cell
-  const float* const* states;  // of each state [steps, rows, batch], before each step
-  const float* read;           // [steps, rows, batch] adjoint of the state that is seen
-  const float* scored;         // [steps] 0 where `read` is 0
+  const float* const* starts;  // of each state [rows, batch], before the window
+  const float* received;       // [steps, rows, batch]
+  const uint8_t* spiked;       // [steps, rows, batch] 1 where the states before a step make a spike
+  const float* error;          // [steps, units, batch] adjoint of what is read
+  ByColumn readout;            // whose columns are the neurons, and rows the units
+  const float* strengths;      // [of the readout]
   const Trace* trace;          // [S, nnz, batch]; may be the same memory as new_trace
   const float* own_trace;      // [learned, S, rows, batch]; may be the same memory as new_own_trace
   float* gradient;             // [nnz]
@@ -34,7 +40,7 @@ struct CellWindowArgs {
   float* trace_left;  // [steps, S, rows, batch]
   float* carry;       // [rows, batch, S]
   float* decay;       // [rows, batch, S, S]
-  int64_t rows, nnz, batch, steps;
+  int64_t rows, nnz, batch, steps, units;
 };
 
 // What one block of lanes needs; arrays are [.., lanes].
@@ -43,8 +49,11 @@ struct CellBlock {
   static constexpr int S = Cell::kTraced, L = Cell::kLearned;
 
   CellBlock(const float* options, int64_t lanes, int64_t steps)
-      : cell(options, lanes),
+      : cell(options),
         lanes(lanes),
+        theta(Cell::kNumbers * lanes),
+        before(Cell::kStates * steps * lanes),
+        spikes(steps * lanes),
         left(lanes * steps),
         trace_left(lanes * S * steps),
         adjoint(S * lanes),
@@ -52,21 +61,64 @@ struct CellBlock {
         next(S * S * lanes),
         sums(L * lanes),
         own(L * S * lanes),
-        slopes(lanes) {}
+        slopes(lanes) {
+    cell.theta = theta.data();
+    cell.stride = lanes;
+  }
+  CellBlock(const CellBlock&) = delete;
 
   Cell cell;
   int64_t lanes;
+  std::vector<float> theta;
+  std::vector<float> before;      // [states, steps, lanes]
+  std::vector<float> spikes;      // [steps, lanes]
   std::vector<float> left;        // [steps, lanes]
   std::vector<float> trace_left;  // [S, steps, lanes]
   std::vector<float> adjoint, psi, next, sums, own;
   typename Cell::Slopes slopes;
 };
 
+// The states before each step of the lanes first ... first + count - 1.
+template <typename Cell, typename Args>
+CONNFIT_INLINE void CellForward(const Args& a, CellBlock<Cell>& block, int64_t first, int64_t count) {
+  const int64_t lanes = block.lanes, all = a.rows * a.batch;
+  float* now[Cell::kStates];
+  for (int s = 0; s < Cell::kStates; ++s) {
+    now[s] = block.before.data() + s * a.steps * lanes;
+    std::copy_n(a.starts[s] + first, count, now[s]);
+  }
+  for (int64_t t = 0; t < a.steps; ++t) {
+    const float* received = a.received + t * all + first;
+    const uint8_t* spiked = a.spiked + t * all + first;
+    float* spikes = block.spikes.data() + t * lanes;
+    for (int64_t z = 0; z < count; ++z) spikes[z] = spiked[z];
+    if (t + 1 == a.steps) break;
+    for (int64_t z = 0; z < count; z += 16) __builtin_prefetch(received + all + z);
+    float* next[Cell::kStates];
+    for (int s = 0; s < Cell::kStates; ++s) next[s] = now[s] + lanes;
+    block.cell.Step(now, spikes, received, count, next);
+    std::copy_n(next, Cell::kStates, now);
+  }
+}
+
+// Adds what read-outs of step t say of the lanes first ... first + count - 1.
+template <typename Args>
+CONNFIT_INLINE void AddRead(const Args& a, int64_t t, int64_t first, int64_t count, float* adjoint) {
+  const float* error = a.error + t * a.units * a.batch;
+  if (std::all_of(error, error + a.units * a.batch, [](float of_unit) { return of_unit == 0.0f; })) return;
+  for (int64_t z = 0; z < count; ++z) {
+    const int64_t neuron = (first + z) / a.batch, b = (first + z) % a.batch;
+    for (int32_t e = a.readout.indptr[neuron]; e < a.readout.indptr[neuron + 1]; ++e) {
+      adjoint[z] += a.strengths[a.readout.places[e]] * error[a.readout.rows[e] * a.batch + b];
+    }
+  }
+}
+
 // Back through the steps of the lanes first ... first + count - 1.
 template <typename Cell, typename Args>
 CONNFIT_INLINE void CellBackward(const Args& a, CellBlock<Cell>& block, int64_t first, int64_t count) {
   constexpr int S = Cell::kTraced, L = Cell::kLearned;
-  const int64_t lanes = block.lanes, steps = a.steps, all = a.rows * a.batch;
+  const int64_t lanes = block.lanes, steps = a.steps;
   float* __restrict adjoint = block.adjoint.data();
   float* __restrict psi = block.psi.data();
   float* __restrict next = block.next.data();
@@ -79,18 +131,10 @@ CONNFIT_INLINE void CellBackward(const Args& a, CellBlock<Cell>& block, int64_t 
   for (int s = 0; s < S; ++s) std::fill_n(psi + (s * S + s) * lanes, lanes, 1.0f);
   for (int64_t t = steps - 1; t >= 0; --t) {
     const float* now[Cell::kStates];
-    for (int s = 0; s < Cell::kStates; ++s) {
-      now[s] = a.states[s] + t * all + first;
-      if (t > 0) {
-        for (int64_t z = 0; z < count; z += 16) __builtin_prefetch(now[s] - all + z);
-      }
-    }
+    for (int s = 0; s < Cell::kStates; ++s) now[s] = block.before.data() + (s * steps + t) * lanes;
     auto& at = block.slopes;
-    block.cell.Find(now, count, at);
-    if (a.scored[t] != 0.0f) {
-      const float* read = a.read + t * all + first;
-      for (int64_t z = 0; z < count; ++z) adjoint[Cell::kShown * lanes + z] += read[z];
-    }
+    block.cell.Find(now, block.spikes.data() + t * lanes, count, at);
+    AddRead(a, t, first, count, adjoint + Cell::kShown * lanes);
     // What inputs, which do what the first number does, and numbers of the neuron do.
     const float* gain = at.by_number[0][Cell::kDriven];
     float* left = block.left.data() + t * lanes;
@@ -165,8 +209,9 @@ CONNFIT_INLINE void CellRowsBody(const CellWindowArgs<Trace>& a, const Events& e
   for (int64_t row = begin; row < end; row += rows) {
     const int64_t some = std::min(rows, end - row), first = row * a.batch, count = some * a.batch;
     for (int n = 0; n < Cell::kNumbers; ++n) {
-      for (int64_t z = 0; z < count; ++z) block.cell.theta[n * lanes + z] = a.theta[n * a.rows + row + z / a.batch];
+      for (int64_t z = 0; z < count; ++z) block.theta[n * lanes + z] = a.theta[n * a.rows + row + z / a.batch];
     }
+    CellForward(a, block, first, count);
     CellBackward(a, block, first, count);
     CellNumbers(a, block, first, count);
     float* carry = a.carry + first * S;
@@ -209,33 +254,43 @@ CONNFIT_AVX2 void CellRowsAvx2(const CellWindowArgs<Trace>& a, const Events& eve
 }
 #endif
 
-// Spikes of a window: lists of what is not 0 of `sources` [steps, columns * batch], in memory of their own.
+// The steps at which each channel of a window sends, in memory of its own. Channel c is that of neuron c % neurons, and
+// sends `signs[c]` where the neuron's spike arrives.
 struct SpikeLists {
   std::vector<int32_t> starts, steps;
   std::vector<float> values;
   Events events{};
 
-  SpikeLists(const float* sources, int64_t count, int64_t window) : starts(count + 1, 0) {
-    for (int64_t t = 0; t < window; ++t)
-      ForEachNonzero(sources + t * count, count, [&](int64_t c) { ++starts[c + 1]; });
+  SpikeLists(const uint8_t* arrived, const float* signs, int64_t channels, int64_t neurons, int64_t batch,
+             int64_t window)
+      : starts(channels * batch + 1, 0) {
+    const int64_t count = channels * batch, lanes = neurons * batch;
+    const auto each = [&](const auto& found) {
+      for (int64_t t = 0; t < window; ++t) {
+        ForEachSet(arrived + t * lanes, lanes, [&](int64_t lane) {
+          for (int64_t c = lane; c < count; c += lanes) {
+            if (const float sign = signs[c / batch]; sign != 0.0f) found(c, t, sign);
+          }
+        });
+      }
+    };
+    each([&](int64_t c, int64_t, float) { ++starts[c + 1]; });
     for (int64_t c = 0; c < count; ++c) starts[c + 1] += starts[c];
     steps.resize(starts[count] + 1);
     values.resize(starts[count] + 1);
     std::vector<int32_t> next(starts.begin(), starts.end() - 1);
-    for (int64_t t = 0; t < window; ++t) {
-      const float* now = sources + t * count;
-      ForEachNonzero(now, count, [&](int64_t c) {
-        steps[next[c]] = static_cast<int32_t>(t);
-        values[next[c]++] = now[c];
-      });
-    }
+    each([&](int64_t c, int64_t t, float sign) {
+      steps[next[c]] = static_cast<int32_t>(t);
+      values[next[c]++] = sign;
+    });
     events = {starts.data(), steps.data(), values.data(), static_cast<int64_t>(steps.size()), count};
   }
 };
 
 template <typename Cell, typename Pool, typename Trace>
-void CellWindow(Pool& pool, const CellWindowArgs<Trace>& a, const float* sources, int64_t columns) {
-  const SpikeLists lists(sources, columns * a.batch, a.steps);
+void CellWindow(Pool& pool, const CellWindowArgs<Trace>& a, const uint8_t* arrived, const float* signs,
+                int64_t channels) {
+  const SpikeLists lists(arrived, signs, channels, a.rows, a.batch, a.steps);
   const int64_t work = a.indptr[a.rows] * (1 + a.batch) + a.rows * a.batch * a.steps;
   const int64_t chunks = std::min(ChunkCount(work), std::max<int64_t>(1, a.rows / 64));
   ParallelFor(pool, chunks, [&](int64_t c) {

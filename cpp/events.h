@@ -49,45 +49,98 @@ CONNFIT_INLINE void ForEachNonzero(const float* values, int64_t count, const Fou
   }
 }
 
+// Calls found(k) for every k in 0..count-1 with set[k] != 0, in order; quick where nearly all are 0.
+template <typename Found>
+CONNFIT_INLINE void ForEachSet(const uint8_t* set, int64_t count, const Found& found) {
+  constexpr int64_t kBlock = 32;
+  int64_t k = 0;
+  for (; k + kBlock <= count; k += kBlock) {
+    uint64_t words[kBlock / 8], any = 0;
+    std::memcpy(words, set + k, sizeof(words));
+    for (uint64_t word : words) any |= word;
+    if (any == 0) continue;
+    for (int64_t z = k; z < k + kBlock; ++z) {
+      if (set[z] != 0) found(z);
+    }
+  }
+  for (; k < count; ++k) {
+    if (set[k] != 0) found(k);
+  }
+}
+
+// The connections of the columns that are not 0, side by side: column n has those from starts[n] on.
+struct Followed {
+  std::vector<int32_t> columns;
+  std::vector<int64_t> starts;
+  std::vector<int32_t> rows;
+  std::vector<float> w;
+};
+
+// Copies the connections of the columns begin ... end - 1 of `to`; which weights come is known long before they do.
+inline void CopyFollowed(const MatvecArgs& a, const ByColumn& by, int64_t begin, int64_t end, Followed& to) {
+  constexpr int64_t kAhead = 48;
+  const auto place = [&](size_t n) { return by.indptr[to.columns[n]]; };
+  int64_t at = to.starts[begin], soon = at;  // and where one is that is asked for already
+  size_t soon_column = begin;
+  const int64_t stop = to.starts[end];
+  for (int64_t n = begin; n < end; ++n) {
+    const int64_t count = to.starts[n + 1] - to.starts[n], from = place(n);
+    if (n + 3 < end) {
+      const int64_t next = place(n + 3), lines = to.starts[n + 4] - to.starts[n + 3];
+      for (int64_t z = 0; z < lines; z += 16) {
+        __builtin_prefetch(by.rows + next + z);
+        __builtin_prefetch(by.places + next + z);
+      }
+    }
+    for (int64_t z = 0; z < count; ++z, ++at) {
+      for (; soon < std::min(at + kAhead, stop); ++soon) {
+        while (soon >= to.starts[soon_column + 1]) ++soon_column;
+        __builtin_prefetch(a.w + by.places[place(soon_column) + soon - to.starts[soon_column]]);
+      }
+      to.rows[at] = by.rows[from + z];
+      to.w[at] = a.w[by.places[from + z]];
+    }
+  }
+}
+
 // As Matvec. A row adds up its columns in their order, so that results do not depend on threads; where following the
 // columns that are not 0 would take longer than going through all connections, these are gone through.
 template <typename Pool>
 void EventMatvec(Pool& pool, const MatvecArgs& a, const ByColumn& by) {
-  std::vector<int32_t> active;
-  int64_t work = 0, last = -1;
+  // Kept between calls, which come by the thousand: pages that are given back must be cleared again.
+  thread_local Followed followed;
+  Followed& to = followed;
+  to.columns.clear();
+  to.starts.assign(1, 0);
   ForEachNonzero(a.x, by.columns * a.batch, [&](int64_t at) {
-    const int64_t j = at / a.batch;
-    if (j == last) return;
-    last = j;
-    active.push_back(static_cast<int32_t>(j));
-    work += by.indptr[j + 1] - by.indptr[j];
+    const int32_t j = static_cast<int32_t>(at / a.batch);
+    if (!to.columns.empty() && to.columns.back() == j) return;
+    to.columns.push_back(j);
+    to.starts.push_back(to.starts.back() + by.indptr[j + 1] - by.indptr[j]);
   });
+  const int64_t active = to.columns.size(), work = to.starts[active];
   // A connection that is followed takes about five times as long as one that is passed in a row.
   if (work * 5 > a.nnz) return Matvec(pool, a);
-  const int64_t chunks = std::clamp<int64_t>(work * a.batch / 8192, 1, 8);
+  to.rows.resize(work);
+  to.w.resize(work);
+  const int64_t parts = std::clamp<int64_t>(std::min(work / 4096, active), 1, 8);
+  ParallelFor(pool, parts, [&](int64_t c) { CopyFollowed(a, by, active * c / parts, active * (c + 1) / parts, to); });
+  const int64_t chunks = std::clamp<int64_t>(work * a.batch / 16384, 1, 8);
   ParallelFor(pool, chunks, [&](int64_t c) {
     const int32_t begin = static_cast<int32_t>(a.rows * c / chunks),
                   end = static_cast<int32_t>(a.rows * (c + 1) / chunks);
     std::fill(a.y + begin * a.batch, a.y + end * a.batch, 0.0f);
-    for (size_t n = 0; n < active.size(); ++n) {
-      if (n + 2 < active.size()) {
-        const int32_t soon = by.indptr[active[n + 2]];
-        __builtin_prefetch(by.rows + soon);
-        __builtin_prefetch(by.places + soon);
-      }
-      const int64_t j = active[n];
-      const int32_t* rows = by.rows;
-      int64_t e = by.indptr[j], stop = by.indptr[j + 1];
+    for (int64_t n = 0; n < active; ++n) {
+      const int32_t* rows = to.rows.data();
+      int64_t e = to.starts[n], stop = to.starts[n + 1];
       if (chunks > 1) {
         e = std::lower_bound(rows + e, rows + stop, begin) - rows;
         stop = std::lower_bound(rows + e, rows + stop, end) - rows;
       }
-      const float* x = a.x + j * a.batch;
+      const float* x = a.x + static_cast<int64_t>(to.columns[n]) * a.batch;
       for (; e < stop; ++e) {
-        __builtin_prefetch(a.w + by.places[std::min<int64_t>(e + 16, a.nnz - 1)]);
-        const float w = a.w[by.places[e]];
         float* y = a.y + static_cast<int64_t>(rows[e]) * a.batch;
-        for (int64_t b = 0; b < a.batch; ++b) y[b] += w * x[b];
+        for (int64_t b = 0; b < a.batch; ++b) y[b] += to.w[e] * x[b];
       }
     }
   });

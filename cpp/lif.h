@@ -1,5 +1,5 @@
-// Derivatives of `connfit.models.cells.integrate_fire.LIF` and of `adaptive_integrate_fire.AdaptiveLIF`, whose Python
-// names these follow.
+// Steps of `connfit.models.cells.integrate_fire.LIF` and of `adaptive_integrate_fire.AdaptiveLIF`, whose Python names
+// these follow, and their derivatives.
 #pragma once
 
 #include <algorithm>
@@ -49,20 +49,33 @@ class LifCell {
     float* by_number[kLearned][kTraced] = {};
   };
 
-  // Parameters of each lane of a block are copied to `theta`, [kNumbers, lanes].
-  LifCell(const float* options, int64_t lanes)
-      : lanes_(lanes),
-        theta(kNumbers * lanes),
-        per_width_(1.0f / options[0]),
-        clears_(options[1] != 0),
-        surrogate_(static_cast<int>(options[2])) {}
+  explicit LifCell(const float* options)
+      : per_width_(1.0f / options[0]), clears_(options[1] != 0), surrogate_(static_cast<int>(options[2])) {}
 
-  // Derivatives of the first `count` lanes of a block in a step, from the states before it.
-  CONNFIT_INLINE void Find(const float* const* now, int64_t count, Slopes& to) const {
+  // 1 where the first `count` lanes spike, from the states before a step.
+  CONNFIT_INLINE void Spike(const float* const* now, int64_t count, float* spikes) const {
     int64_t z = 0;
-    for (; z + 8 <= count; z += 8) FindSome<8>(now, z, to);
-    for (; z < count; ++z) FindSome<1>(now, z, to);
+    for (; z + 8 <= count; z += 8) SpikeSome<8>(now, z, spikes);
+    for (; z < count; ++z) SpikeSome<1>(now, z, spikes);
   }
+
+  // The states of the first `count` lanes after a step; they may take the memory of those before it.
+  CONNFIT_INLINE void Step(const float* const* now, const float* spikes, const float* received, int64_t count,
+                           float* const* next) const {
+    int64_t z = 0;
+    for (; z + 8 <= count; z += 8) StepSome<8>(now, spikes, received, z, next);
+    for (; z < count; ++z) StepSome<1>(now, spikes, received, z, next);
+  }
+
+  // Derivatives of the first `count` lanes in a step, from the states before it.
+  CONNFIT_INLINE void Find(const float* const* now, const float* spikes, int64_t count, Slopes& to) const {
+    int64_t z = 0;
+    for (; z + 8 <= count; z += 8) FindSome<8>(now, spikes, z, to);
+    for (; z < count; ++z) FindSome<1>(now, spikes, z, to);
+  }
+
+  const float* theta = nullptr;  // [kNumbers, stride], from the first lane on
+  int64_t stride = 0;
 
  private:
   template <int W>
@@ -80,17 +93,54 @@ class LifCell {
   }
 
   template <int W>
-  CONNFIT_INLINE void FindSome(const float* const* now, int64_t z, Slopes& to) const {
+  CONNFIT_INLINE Vector<W> Number(int which, int64_t z) const {
+    return Load<W>(theta + which * stride + z);
+  }
+
+  // The potential above the threshold.
+  template <int W>
+  CONNFIT_INLINE Vector<W> Above(const float* const* now, int64_t z) const {
+    Vector<W> above = Load<W>(now[0] + z) - Number<W>(3, z);
+    if constexpr (kAdapts) above -= Number<W>(11, z) * Load<W>(now[4] + z);
+    return above;
+  }
+
+  template <int W>
+  CONNFIT_INLINE void SpikeSome(const float* const* now, int64_t z, float* spikes) const {
+    const Vector<W> zero{};
+    Store<W>(spikes + z, Above<W>(now, z) > 0.0f ? zero + 1.0f : zero);
+  }
+
+  // Steps of the refractory time that are left.
+  template <int W>
+  CONNFIT_INLINE Vector<W> Left(const float* const* now, Vector<W> spike, int64_t z) const {
+    return spike > 0.0f ? Number<W>(4, z) : Positive<W>(Load<W>(now[2] + z) - 1.0f);
+  }
+
+  template <int W>
+  CONNFIT_INLINE void StepSome(const float* const* now, const float* spikes, const float* received, int64_t z,
+                               float* const* next) const {
     using V = Vector<W>;
-    const auto number = [&](int which) { return Load<W>(theta.data() + which * lanes_ + z); };
+    const V zero{}, spike = Load<W>(spikes + z), stays = 1.0f - spike, left = Left<W>(now, spike, z);
+    const V gamma = Number<W>(0, z), g = Load<W>(now[1] + z), current = clears_ ? g * stays : g;
+    const V moved = Number<W>(1, z) * (Load<W>(now[0] + z) * stays) + Number<W>(7, z) * current;
+    const V after = Number<W>(2, z) * current + Load<W>(received + z);
+    const V seen = gamma * Load<W>(now[3] + z) + (1.0f - gamma) * (Number<W>(6, z) + Number<W>(5, z) * spike);
+    Store<W>(next[0] + z, left < 1.5f ? moved : zero);
+    Store<W>(next[1] + z, !clears_ ? after : left < 1.5f ? after : current);
+    Store<W>(next[2] + z, left);
+    Store<W>(next[3] + z, seen);
+    if constexpr (kAdapts) Store<W>(next[4] + z, Number<W>(10, z) * Load<W>(now[4] + z) + spike);
+  }
+
+  template <int W>
+  CONNFIT_INLINE void FindSome(const float* const* now, const float* spikes, int64_t z, Slopes& to) const {
+    using V = Vector<W>;
+    const auto number = [&](int which) { return Number<W>(which, z); };
     const V zero{}, one = zero + 1.0f;
     const V gamma = number(0), alpha = number(1), beta = number(2), response = number(5), kappa = number(7);
-    const V v = Load<W>(now[0] + z), g = Load<W>(now[1] + z);
-    V above = v - number(3);
-    if constexpr (kAdapts) above -= number(11) * Load<W>(now[4] + z);
-    const V sigma = Surrogate<W>(above);
-    const V spike = above > 0.0f ? one : zero, stays = 1.0f - spike;
-    const V left = above > 0.0f ? number(4) : Positive<W>(Load<W>(now[2] + z) - 1.0f);
+    const V v = Load<W>(now[0] + z), g = Load<W>(now[1] + z), sigma = Surrogate<W>(Above<W>(now, z));
+    const V spike = Load<W>(spikes + z), stays = 1.0f - spike, left = Left<W>(now, spike, z);
     const V free = left < 1.5f ? one : zero;
     const V kept = clears_ ? (left < 1.5f ? beta : one) : beta, open = clears_ ? stays : one, current = g * open;
     const V seen = (1.0f - gamma) * response * sigma;
@@ -125,12 +175,6 @@ class LifCell {
     }
   }
 
-  int64_t lanes_;
-
- public:
-  std::vector<float> theta;
-
- private:
   const float per_width_;
   const bool clears_;
   const int surrogate_;

@@ -1,52 +1,26 @@
 // Binds the kernels to XLA's FFI; the exported functions are registered from Python.
 
 #include <algorithm>
-#include <string>
+#include <initializer_list>
 #include <utility>
 
-#include "cell_window.h"
 #include "dense_outer.h"
-#include "lif.h"
+#include "ffi_shapes.h"
 #include "matvec.h"
 #include "rmatvec.h"
 #include "window_outer.h"
-#include "xla/ffi/api/ffi.h"
-
-namespace ffi = xla::ffi;
 
 namespace connfit {
 namespace {
-
-using Ints = ffi::Buffer<ffi::S32, 1>;
-using Vector1 = ffi::Buffer<ffi::F32, 1>;
-using Matrix = ffi::Buffer<ffi::F32, 2>;
-using Cube = ffi::Buffer<ffi::F32, 3>;
-using HalfCube = ffi::Buffer<ffi::BF16, 3>;
-using Tensor = ffi::Buffer<ffi::F32, 4>;
-using HalfTensor = ffi::Buffer<ffi::BF16, 4>;
-
-template <typename Buffer>
-int64_t Dim(Buffer& buffer, size_t axis) {
-  return buffer.dimensions()[axis];
-}
-
-template <typename Left, typename Right>
-bool SameShape(Left& left, Right& right) {
-  const auto a = left.dimensions(), b = right.dimensions();
-  return std::equal(a.begin(), a.end(), b.begin(), b.end());
-}
 
 // Whether what neurons with S states bring along fits: carry [R, B, S], decay [R, B, S, S], left [R, B, K] and
 // trace_left [R, B, S, K].
 bool FitTogether(int64_t rows, int64_t batch, int64_t states, Cube& carry, Tensor& decay, Cube& left,
                  Tensor& trace_left) {
-  const auto is = [](auto dimensions, std::initializer_list<int64_t> expected) {
-    return std::equal(dimensions.begin(), dimensions.end(), expected.begin(), expected.end());
-  };
   const int64_t steps = Dim(left, 2);
-  return states >= 1 && states <= kMostStates && is(carry.dimensions(), {rows, batch, states}) &&
-         is(decay.dimensions(), {rows, batch, states, states}) && is(left.dimensions(), {rows, batch, steps}) &&
-         is(trace_left.dimensions(), {rows, batch, states, steps});
+  return states >= 1 && states <= kMostStates && Is(carry.dimensions(), {rows, batch, states}) &&
+         Is(decay.dimensions(), {rows, batch, states, states}) && Is(left.dimensions(), {rows, batch, steps}) &&
+         Is(trace_left.dimensions(), {rows, batch, states, steps});
 }
 
 // Which rows a call is for: {first, begin, end}, of which those from `begin` on are to be done and operands hold
@@ -62,10 +36,6 @@ bool EventsFit(Ints starts, Ints steps, Vector1 values, int64_t count, Events& e
   if (Dim(starts, 0) == 0) return true;
   events = {starts.typed_data(), steps.typed_data(), values.typed_data(), Dim(steps, 0), count};
   return Dim(starts, 0) == count + 1 && Dim(values, 0) == events.room;
-}
-
-ffi::Error Mismatch(const char* operation) {
-  return ffi::Error::InvalidArgument(std::string("connfit ") + operation + ": operand shapes contradict each other");
 }
 
 ffi::Error MatvecImpl(ffi::ThreadPool pool, Ints indptr, Ints indices, Vector1 w, Matrix x, ffi::Result<Matrix> y) {
@@ -213,69 +183,6 @@ ffi::Error DenseOuterRowsImpl(ffi::ThreadPool pool, Ints bounds, Matrix before, 
   return ffi::Error::Success();
 }
 
-template <typename Cell, typename Trace, typename TraceBuffer>
-ffi::Error CellWindowImpl(ffi::ThreadPool pool, Ints indptr, Ints indices, Matrix theta, Vector1 options, Cube first,
-                          Cube second, Cube third, Cube fourth, Cube sources, Cube read, Vector1 scored,
-                          TraceBuffer trace, Tensor own_trace, ffi::RemainingArgs further,
-                          ffi::Result<Vector1> gradient, ffi::Result<TraceBuffer> new_trace,
-                          ffi::Result<Matrix> own_gradient, ffi::Result<Tensor> new_own_trace, ffi::Result<Cube> left,
-                          ffi::Result<Tensor> trace_left, ffi::Result<Cube> carry, ffi::Result<Tensor> decay) {
-  // States after the fourth are the last arguments.
-  static_assert(Cell::kStates >= 4);
-  constexpr int64_t S = Cell::kTraced, L = Cell::kLearned;
-  const int64_t rows = Dim(indptr, 0) - 1, nnz = Dim(indices, 0), steps = Dim(first, 0), batch = Dim(first, 2);
-  const auto is = [](auto dimensions, std::initializer_list<int64_t> expected) {
-    return std::equal(dimensions.begin(), dimensions.end(), expected.begin(), expected.end());
-  };
-  bool fits = rows >= 0 && is(theta.dimensions(), {Cell::kNumbers, rows}) && Dim(options, 0) == Cell::kOptions &&
-              Dim(sources, 0) == steps && Dim(sources, 2) == batch && is(read.dimensions(), {steps, rows, batch}) &&
-              Dim(scored, 0) == steps && is(trace.dimensions(), {S, nnz, batch}) &&
-              is(own_trace.dimensions(), {L, S, rows, batch}) && Dim(*gradient, 0) == nnz &&
-              SameShape(*new_trace, trace) && SameShape(*new_own_trace, own_trace) &&
-              is(own_gradient->dimensions(), {L, rows}) && is(carry->dimensions(), {rows, batch, S}) &&
-              is(decay->dimensions(), {rows, batch, S, S});
-  const bool others = Dim(*left, 0) != 0;
-  fits = fits && (!others || (is(left->dimensions(), {steps, rows, batch}) &&
-                              is(trace_left->dimensions(), {steps, S, rows, batch})));
-  const float* states[Cell::kStates] = {};
-  const auto take = [&](int s, Cube& state) {
-    fits = fits && is(state.dimensions(), {steps, rows, batch});
-    states[s] = state.typed_data();
-  };
-  take(0, first), take(1, second), take(2, third), take(3, fourth);
-  fits = fits && further.size() == Cell::kStates - 4;
-  for (int s = 4; fits && s < Cell::kStates; ++s) {
-    auto state = further.get<Cube>(s - 4);
-    if (state.has_error()) return state.error();
-    take(s, *state);
-  }
-  if (!fits) return Mismatch("window of a cell");
-  CellWindow<Cell>(pool,
-                   CellWindowArgs<Trace>{indptr.typed_data(),
-                                         indices.typed_data(),
-                                         theta.typed_data(),
-                                         options.typed_data(),
-                                         states,
-                                         read.typed_data(),
-                                         scored.typed_data(),
-                                         reinterpret_cast<const Trace*>(trace.typed_data()),
-                                         own_trace.typed_data(),
-                                         gradient->typed_data(),
-                                         reinterpret_cast<Trace*>(new_trace->typed_data()),
-                                         own_gradient->typed_data(),
-                                         new_own_trace->typed_data(),
-                                         others ? left->typed_data() : nullptr,
-                                         trace_left->typed_data(),
-                                         carry->typed_data(),
-                                         decay->typed_data(),
-                                         rows,
-                                         nnz,
-                                         batch,
-                                         steps},
-                   sources.typed_data(), Dim(sources, 1));
-  return ffi::Error::Success();
-}
-
 // Bind traces, what each row of a window brings along, the other side's activity, and what becomes of the gradient
 // and the traces.
 template <typename Traces, typename Gradient, typename Binding>
@@ -301,35 +208,6 @@ constexpr auto WithLists(Binding&& binding) {
 template <typename Binding>
 constexpr auto WithPattern(Binding&& binding) {
   return WithLists(std::forward<Binding>(binding).template Arg<Ints>().template Arg<Ints>());
-}
-
-// Bind the window of a cell.
-template <typename Traces>
-constexpr auto OfCell() {
-  return ffi::Ffi::Bind()
-      .Ctx<ffi::ThreadPool>()
-      .Arg<Ints>()
-      .Arg<Ints>()
-      .Arg<Matrix>()
-      .Arg<Vector1>()
-      .Arg<Cube>()
-      .Arg<Cube>()
-      .Arg<Cube>()
-      .Arg<Cube>()
-      .Arg<Cube>()
-      .Arg<Cube>()
-      .Arg<Vector1>()
-      .template Arg<Traces>()
-      .template Arg<Tensor>()
-      .RemainingArgs()
-      .template Ret<Vector1>()
-      .template Ret<Traces>()
-      .template Ret<Matrix>()
-      .template Ret<Tensor>()
-      .template Ret<Cube>()
-      .template Ret<Tensor>()
-      .template Ret<Cube>()
-      .template Ret<Tensor>();
 }
 
 // Memory that calls for some rows fill after one another; nothing is written to it here.
@@ -420,21 +298,6 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(
     connfit_dense_outer_rows_bf16, (connfit::DenseOuterRowsImpl<connfit::Bfloat16, connfit::HalfTensor>),
     (connfit::WithWindow<connfit::HalfTensor, connfit::Matrix>(
         ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<connfit::Ints>().Arg<connfit::Matrix>())));
-
-XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_lif_window, (connfit::CellWindowImpl<connfit::Lif, float, connfit::Cube>),
-                              (connfit::OfCell<connfit::Cube>()));
-
-XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_lif_window_bf16,
-                              (connfit::CellWindowImpl<connfit::Lif, connfit::Bfloat16, connfit::HalfCube>),
-                              (connfit::OfCell<connfit::HalfCube>()));
-
-XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_adaptive_lif_window,
-                              (connfit::CellWindowImpl<connfit::AdaptiveLif, float, connfit::Cube>),
-                              (connfit::OfCell<connfit::Cube>()));
-
-XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_adaptive_lif_window_bf16,
-                              (connfit::CellWindowImpl<connfit::AdaptiveLif, connfit::Bfloat16, connfit::HalfCube>),
-                              (connfit::OfCell<connfit::HalfCube>()));
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_room, connfit::RoomImpl,
                               ffi::Ffi::Bind().Arg<ffi::AnyBuffer>().Ret<ffi::AnyBuffer>());

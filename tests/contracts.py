@@ -29,7 +29,8 @@ from connfit.models.init.start import STARTS, StartConditions
 from connfit.models.init.starting_weights import WEIGHTS
 from connfit.models.neuron import Neuron, as_states, filled
 from connfit.models.rest import sent_by
-from connfit.models.rollout import Shown, State, Stepped, advance, read_out, rollout, run_window, states_after
+from connfit.models.rollout import Shown, State, Stepped, advance, rollout
+from connfit.models.windows import read_out, run_window, states_after
 from connfit.recordings import Recording
 from connfit.recordings.keyword_options import option_names
 from connfit.recordings.preprocess import STEPS

@@ -39,6 +39,15 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "evaluate": ("evaluate", "{run}"),
     "study": ("evaluate", "{run}", "--full", "--seeds", "1", "--rows", "ar", "--rows", "rewire_degrees"),
     "report": ("report", "{run}"),
+    "check": (
+        "check", *(f"{{data}}/{name}" for name in ("edges.csv", "neurons.csv", "movie1.npz")), "--sign-rule",
+        "fly-paper", "--figure", "{out}/data.svg", "--write", "{out}/checked.toml",
+    ),
+    "fit on devices": ("fit", "{config}", "--out", "{out}", *QUICK, "--set", "train.devices=2"),
+    "shiu": (
+        "simulate", "--model", "shiu", "--data", "{config}", "--out", "{out}", "--stimulate", "id:n3=100",
+        "--readout", "id:n4", "--screen", "id:n5", "--trials", "2", "--seconds", "0.2",
+    ),
     "simulate": ("simulate", "{run}", "--silence", "id:n3", "--seconds", "3"),
     "analyze": ("analyze", "{run}", "--repeats", "20", "--power-draws", "0"),
     "gradcheck": (
@@ -55,6 +64,11 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "data list": ("data", "list"),
     "list": ("list", "--json"),
 }  # fmt: skip
+
+ENVIRONMENT: Mapping[str, Mapping[str, str]] = {
+    "fit on devices": {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"},
+}
+"""What a command needs to be set."""
 
 FETCH = """
 import hashlib, sys
@@ -122,7 +136,7 @@ class Place:
     def command(self, name: str, folder: Path) -> list[str]:
         """The arguments of a command that writes into a folder."""
         run, out = folder / "run", folder / "out"
-        words = [part.format(config=self.config, run=run, out=out) for part in COMMANDS[name]]
+        words = [part.format(config=self.config, data=self.config.parent, run=run, out=out) for part in COMMANDS[name]]
         program = ["-c", FETCH, *self.fetch] if name == "data fetch" else ["-m", "connfit"]
         return [PYTHON, *program, *words]
 
@@ -146,7 +160,11 @@ class Place:
         meanwhile: Callable[[subprocess.Popen[bytes]], None] | None = None,
     ) -> Ended:
         """Run a command, after some shell commands, with redirections behind it."""
-        given = {key: value for key, value in {**self.env, **(env or {})}.items() if value is not None}
+        given = {
+            key: value
+            for key, value in {**self.env, **ENVIRONMENT.get(name, {}), **(env or {})}.items()
+            if value is not None
+        }
         run = "" if "|" in after else "exec "  # a pipe needs the shell
         text = f"{before} {run}{shlex.join(self.command(name, folder))} {after}"
         shell = ["bash", "-c", text]
@@ -231,14 +249,14 @@ def full_disk(kilobytes: int) -> Fault:
 
 def go_on(place: Place, name: str, folder: Path) -> str:
     """Do what the line says; returns what is wrong with that."""
-    then = "fit" if name == "fit" else name
-    if name == "fit" and (folder / "out" / "config.json").exists():
+    then, fits = name, name.startswith("fit")
+    if fits and (folder / "out" / "config.json").exists():
         (folder / "out").rename(folder / "run")
         then = "resume"
-    ended = place.run(then, folder)
+    ended = place.run(then, folder, env=ENVIRONMENT.get(name))
     if ended.code:
         return f"going on ends with {ended.code}: {ended.line}"
-    if then == "resume" and name == "fit":
+    if then == "resume" and fits:
         (folder / "run").rename(folder / "out")
     other = list(differences(snapshot(folder), place.undisturbed(name)[0]))
     return f"{len(other)} differences: {'; '.join(other[:3])}" if other else ""

@@ -60,10 +60,13 @@ def test_evaluation_grows_with_the_recording_and_little_else(job: Job) -> None:
 def test_evaluation_holds_what_baselines_hold_of_many_units(job: Job) -> None:
     job = replace(job, config=override(job.config, ["evaluate.var_lags=[1, 2, 4]"]))
     few, many = (evaluation_memory(of_size(job, 100, units)) for units in (50, 500))
-    assert many["baselines"] > few["networks"] > 100e6
+    assert many["moments of baselines"] == 10**2 * few["moments of baselines"] > 0
+    assert few["networks"] > 100e6
     assert 100e6 > sum(few.values()) - few["libraries and programs"] - few["networks"]
     alone = override(job.config, ['evaluate.baselines=["mean"]', "evaluate.left_out_units=0"])
-    assert not {"baselines", "networks"} & set(evaluation_memory(replace(of_size(job, 100, 500), config=alone)))
+    assert not {"moments of baselines", "decomposition", "networks"} & set(
+        evaluation_memory(replace(of_size(job, 100, 500), config=alone))
+    )
 
 
 def test_networks_take_more_the_more_they_see_and_nothing_where_there_are_none() -> None:

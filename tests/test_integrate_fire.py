@@ -26,10 +26,10 @@ from connfit.models.init.balanced_start import USUAL_HZ, balanced_start, fit_bal
 from connfit.models.init.start import StartConditions
 from connfit.models.input_map import input_map
 from connfit.models.neuron import Neuron
-from connfit.models.ops import native
-from connfit.models.rollout import run_window
+from connfit.models.ops import compiled_cells, native
 from connfit.models.spiking import GivenTrains, SpikingNetwork, spikes_of
 from connfit.models.surrogate_spikes import SURROGATES, spike
+from connfit.models.windows import run_window
 from connfit.training.learners import WindowArrays, WindowedLearner
 from connfit.training.recipe import _choices
 
@@ -248,8 +248,8 @@ def test_a_compiled_window_is_the_learners_own(
             return jax.jit(lambda params: windows(params))(params)
 
     calls: list[str] = []
-    call = native._call
-    monkeypatch.setattr(native, "_call", lambda name, *a, **k: calls.append(name) or call(name, *a, **k))
+    call = compiled_cells.handler
+    monkeypatch.setattr(compiled_cells, "handler", lambda name, *a, **k: calls.append(name) or call(name, *a, **k))
     mine, made = compiled_or_not("native"), len(calls)
     others = compiled_or_not("portable")
     assert len(calls) == made, "portable operators call no native code"

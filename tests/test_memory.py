@@ -30,6 +30,8 @@ from connfit.training.memory import check_memory, estimate_memory
 from connfit.training.optimiser import OPTIMISERS
 from connfit.training.step import StepOptions, training_step
 
+NATIVE = pytest.mark.skipif(not native.available(), reason=f"no compiled kernels: {native.why_not()}")
+
 NEURONS, UNITS, FEATURES = 3000, 12, 40
 
 
@@ -110,6 +112,9 @@ def test_the_estimate_is_what_a_compiled_step_holds(
     ("cell", "recordings", "drive", "options"),
     [
         ("rate-calcium", 1, "none", {}),
+        pytest.param("lif", 1, "none", {"credit": "neuron"}, marks=NATIVE),
+        pytest.param("lif", 4, "dense", {"credit": "neuron"}, marks=[NATIVE, pytest.mark.slow]),
+        pytest.param("adaptive-lif", 4, "none", {"credit": "neuron"}, marks=[NATIVE, pytest.mark.slow]),
         pytest.param("adaptive-rate", 4, "dense", {}, marks=pytest.mark.slow),
         pytest.param("two-channel", 1, "none", {"carry": "history"}, marks=pytest.mark.slow),
         pytest.param("two-channel", 4, "dense", {"carry": "factorised"}, marks=pytest.mark.slow),
@@ -126,7 +131,7 @@ def test_the_estimate_knows_further_states_and_channels(cell: str, recordings: i
     assert held == pytest.approx(compiled_bytes(model, params, learner, recordings), rel=0.25)
 
 
-@pytest.mark.skipif(not native.available(), reason=f"no compiled kernels: {native.why_not()}")
+@NATIVE
 def test_a_second_state_costs_its_traces_and_nothing_of_a_window_but_in_blocks(monkeypatch) -> None:
     """What a step holds beside its arguments: of both states no more than two fifths of a window above one state."""
     monkeypatch.setattr(native, "_NUMBERS_AT_ONCE", 10_000)

@@ -25,7 +25,7 @@ import numpy as np
 
 from connfit.models.base import key_of
 from connfit.models.neuron import relu
-from connfit.models.rollout import read_out, run_window, states_after
+from connfit.models.windows import read_out, run_window, states_after
 from connfit.plugins import (
     Baseline, Cell, Learner, LearningRule, Neuron, Null, Options, WindowResult, as_null,
 )

@@ -94,7 +94,8 @@ def test_an_analysis_of_another_package_is_run_written_and_reported(tmp_path: Pa
         (*analyze, "toy_synchrony.most=3"),
     )
     (_, helped), (fitted, said), *wrong, (code, output) = done
-    assert "time_constants, toy_synchrony, toy_refused; with the options --set toy_synchrony.most=1000" in helped
+    assert "time_constants, spikes, toy_synchrony, toy_refused; with the options --set" in helped
+    assert "--set spikes.neurons=150" in helped and "--set toy_synchrony.most=1000" in helped
     assert not fitted, said
     for (failed, said), message in zip(
         wrong,

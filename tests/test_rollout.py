@@ -26,26 +26,15 @@ from connfit.connectome import Connectome
 from connfit.evaluation.free_run import free_runs
 from connfit.evaluation.left_out_unit import left_out_scores
 from connfit.evaluation.squared_errors import prediction_errors
-from connfit.models import RateModel, Readout
+from connfit.models import RateModel, Readout, windows
 from connfit.models import rollout as rollout_module
 from connfit.models.base import Neurons
 from connfit.models.cells.rate import Rate
 from connfit.models.forecaster import ModelForecaster
 from connfit.models.perturb import HeldNeurons, settled, simulate_perturbed
 from connfit.models.rest import settle
-from connfit.models.rollout import (
-    Held,
-    Limits,
-    Noise,
-    Shown,
-    State,
-    advance,
-    read_out,
-    readings,
-    rollout,
-    run_window,
-    states_after,
-)  # fmt: skip
+from connfit.models.rollout import Held, Limits, Noise, Shown, State, advance, readings, rollout
+from connfit.models.windows import read_out, run_window, states_after  # fmt: skip
 from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort
 from connfit.training.fitted import Fit
@@ -298,7 +287,8 @@ def outcomes() -> dict[str | None, dict[str, np.ndarray]]:
         patch.setattr(simulated_activity, "MIN_RESIDUALS", 2)
         found: dict[str | None, dict[str, np.ndarray]] = {}
         for what in (None, FORCING, DRIVE, HELD):
-            patch.setattr(rollout_module, "advance", ignoring(what))
+            for module in (rollout_module, windows):
+                patch.setattr(module, "advance", ignoring(what))
             rollout_module._rollout.clear_cache()  # what is compiled already would not know
             found[what] = {}
             for name, (consumer, parts) in CONSUMERS.items():
@@ -333,4 +323,4 @@ def test_nobody_else_steps_a_model() -> None:
     assert taken == {"rollout": steps}
     # A teacher of known parameters steps by itself: what a fit recovers is not made by what it is fitted with.
     # A user's own neuron is tried for one step before anything is built from it.
-    assert set(used) == {"forward", "rollout", "known_teacher", "checked_neuron"}
+    assert set(used) == {"compiled_step", "windows", "known_teacher", "checked_neuron"}

@@ -17,7 +17,7 @@ from connfit.models.base import Neurons
 from connfit.models.forecaster import ModelForecaster
 from connfit.models.forward import correct
 from connfit.models.maps import SparseMap
-from connfit.models.rollout import run_window
+from connfit.models.windows import run_window
 from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort
 from connfit.training.learners import WindowArrays, WindowedLearner

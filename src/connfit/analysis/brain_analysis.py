@@ -17,6 +17,7 @@ from connfit.analysis.criticality.signature_table import SourceSignatures
 from connfit.analysis.criticality.subsampling import SampleBranching
 from connfit.analysis.dynamics.fit_stability import Stability
 from connfit.analysis.parameters.time_constants import TimeConstantStatistics
+from connfit.analysis.spiking.fitted_spikes_results import FittedSpikes
 
 FOLDER, FILE = "analysis", "analysis.json"
 """Where an analysis lies in a run directory."""
@@ -51,6 +52,8 @@ class Analysis(Displayed):
         Eigenvalues and Lyapunov exponents.
     weights, time_constants
         What the fit did to them.
+    spikes
+        How the fitted model spikes; None of cells that do not.
     findings
         Sentences, each by a fixed rule from the numbers.
     analyses, analyses_left_out
@@ -77,6 +80,7 @@ class Analysis(Displayed):
     stability: Stability = field(default_factory=Stability)
     weights: Weights = field(default_factory=Weights)
     time_constants: TimeConstantStatistics = field(default_factory=TimeConstantStatistics)
+    spikes: FittedSpikes | None = optional()
     findings: tuple[str, ...] = ()
     analyses: Mapping[str, Mapping[str, Any]] = optional(dict)
     analyses_left_out: Mapping[str, str] = optional(dict)

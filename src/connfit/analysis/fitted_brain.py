@@ -17,6 +17,7 @@ from connfit.analysis.dynamics.simulated_activity import DrivenRun, driven_run
 from connfit.config import Config
 from connfit.connectome import Connectome
 from connfit.errors import ConnfitError
+from connfit.evaluation.residual_noise import Residuals, residuals_of
 from connfit.models.forecaster import ModelForecaster
 from connfit.training.fitted import Fit
 
@@ -35,6 +36,8 @@ class FittedBrain:
         Options that analyses share.
     results
         Of the analyses that have run, by name.
+    of_neurons
+        [N] what they found of each neuron, by name, for `neurons.npz`.
     """
 
     def __init__(
@@ -58,9 +61,11 @@ class FittedBrain:
         self.fit, self.connectome, self.config, self.options = fit, connectome, config, options
         self.tell = tell
         self.results: dict[str, Any] = {}
+        self.of_neurons: dict[str, Float[np.ndarray, "N"]] = {}
         self._folder = folder
         self._files: list[Path] = []
         self._runs: dict[str, tuple[DrivenRun, ...] | ConnfitError] = {}
+        self._residuals: dict[tuple[str, int], Residuals] = {}
         frames = [recording.frames for recording in fit.cohort.recordings]
         self.watched, self.recordings_of_neurons = kept_neurons(fit.model.neurons, frames, options)
 
@@ -110,6 +115,15 @@ class FittedBrain:
         found = self._runs.get(model, ())
         return () if isinstance(found, ConnfitError) else found
 
+    def residuals(self, model: str, k: int) -> Residuals:
+        """Return one-step errors of one of `MODELS` on the training part of recording k."""
+        if (model, k) not in self._residuals:
+            recording = self.fit.cohort.recordings[k]
+            one_step = self.forecaster(model).one_step(recording)
+            found = residuals_of(one_step, recording, self.config.evaluate.free_run_warmup)
+            self._residuals[model, k] = found
+        return self._residuals[model, k]
+
     def _run(self, model: str, k: int) -> DrivenRun:
         keeps = k < self.recordings_of_neurons
         return driven_run(
@@ -119,6 +133,7 @@ class FittedBrain:
             seed=(self.options.seed, k),
             neurons=self.watched if keeps else None,
             scratch=self._scratch(model, k) if keeps else None,
+            residuals=self.residuals(model, k),
         )
 
     def _scratch(self, model: str, k: int) -> Path:

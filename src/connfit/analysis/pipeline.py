@@ -96,6 +96,8 @@ def analyze_brain(brain: FittedBrain, own: Mapping[str, Any]) -> Analysis:
     left_out: dict[str, str] = {}
     with brain:
         for name, analyzer in ANALYSES.items():
+            if not analyzer.applies(brain.fit):
+                continue
             brain.tell(analyzer.label)
             try:
                 result = _examined(brain, analyzer, own[name])
@@ -168,8 +170,8 @@ def in_short(analysis: Analysis) -> Mapping[str, JSON]:
 
 
 def _rates(brain: FittedBrain) -> dict[str, np.ndarray]:
-    """Mean and deviation of the rates of all neurons over the first recording's free run of each model."""
-    arrays = {}
+    """What analyses found of each neuron; mean and deviation of rates over the first recording's free runs."""
+    arrays = dict(brain.of_neurons)
     for model in MODELS:
         for run in brain.made(model)[:1]:
             suffix = "" if model == "model" else "_untrained"

@@ -41,7 +41,8 @@ def evaluation_memory(job: Job) -> Mapping[str, int]:
     parameters = sum(value.size * value.dtype.itemsize for value in job.params.values())
     columns = 2 + len(job.config.evaluate.baselines)
     stages = [_stages(recording, job) for recording in recordings]
-    largest = {name: max(stage[name] for stage in stages) for name in ("ahead", "free runs", "baselines", "networks")}
+    largest = {name: max(stage[name] for stage in stages) for name in stages[0]}
+    moments = largest.pop("moments of baselines")
     stage = max(largest, key=lambda name: largest[name])
     return MappingProxyType({
         "libraries and programs": LIBRARIES,
@@ -49,6 +50,7 @@ def evaluation_memory(job: Job) -> Mapping[str, int]:
         "wiring": sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(job.model.recurrent)),
         "parameters": 2 * parameters,
         "errors": columns * sum(_errors(recording, job, "test") for recording in recordings),
+        **({"moments of baselines": moments} if moments else {}),
         stage: largest[stage],
     })  # fmt: skip
 
@@ -62,14 +64,16 @@ def _stages(recording: Recording, job: Job) -> dict[str, int]:
         min(config.horizon_starts, frames[part]) * longest_horizon(recording, part, config) for part in PART_NAMES
     )
     run = min(max(frames.values()), LONGEST_RUN)
-    baselines = 0
+    moments = decomposition = 0
     if any(map(_is_regression, config.baselines)) or config.left_out_units:
-        baselines = _regressions(units, frames["train"], config.var_lags)
+        moments, decomposition = _regressions(units, frames["train"], config.var_lags)
     errors = sum(_errors(recording, job, part) for part in PART_NAMES)
     return {
+        # Regressions share their moments, which stay while each of them is scored.
+        "moments of baselines": moments,
         "ahead": errors + AHEAD * NUMBER * ahead * units,
-        "free runs": NUMBER * (RUN * run * units + PAIRS * compared**2),
-        "baselines": baselines,
+        "free runs": NUMBER * (ahead * units + RUN * run * units + PAIRS * compared**2),
+        "decomposition": decomposition,
         "networks": fitting_bytes(units, config.var_lags, frames["train"], frames["validation"])
         if config.left_out_units
         else 0,
@@ -84,8 +88,8 @@ def _errors(recording: Recording, job: Job, part: str) -> int:
     return 2 * NUMBER * units * (stretches(frames, units) + starts * len(config.horizons))
 
 
-def _regressions(units: int, frames: int, lags: tuple[int, ...]) -> int:
-    """Moments of every number of lags, their spectra on levels and on changes, and one decomposition on the way."""
+def _regressions(units: int, frames: int, lags: tuple[int, ...]) -> tuple[int, int]:
+    """Moments of every number of lags with their spectra on levels and on changes, and one decomposition on the way."""
     held, largest = 0, 0
     for lag in lags:
         inputs = lag * units
@@ -94,7 +98,7 @@ def _regressions(units: int, frames: int, lags: tuple[int, ...]) -> int:
             continue
         held += NUMBER * (3 * inputs * rows + (inputs + units) * units * (rows == inputs))
         largest = max(largest, NUMBER * DECOMPOSITION * rows * max(rows, inputs if rows < inputs else rows))
-    return held + largest
+    return held, largest
 
 
 def _is_regression(name: str) -> bool:

@@ -147,7 +147,8 @@ class ConnectomeModel(Displayed):
             readout_map: SparseMap | DenseMap = DenseMap(readout.units, n)
             fixed = None
         else:
-            readout_map = SparseMap(ops.prepare(ops.Pattern.of(by_unit.indptr, by_unit.indices, n)))
+            of_units = ops.Pattern.of(by_unit.indptr, by_unit.indices, n)
+            readout_map = SparseMap(ops.prepare(of_units, spikes=neuron.spikes))
             fixed = jnp.array(by_unit.data, jnp.result_type(float))  # no view of an array that may change
         correction = None
         if given.state_forcing and read_neurons is None and isinstance(readout_map, SparseMap) and fixed is not None:

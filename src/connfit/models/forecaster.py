@@ -9,10 +9,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 
 from connfit.errors import ConfigError
 from connfit.models.base import Model, Params
+from connfit.models.frame_steps import Within, spike_bits
 from connfit.models.rollout import CHUNK, Each, Keep, Kept, Limits, Noise, Run, Shown, State, readings, rollout
 from connfit.models.tracks import MOST_RATES, Track, follow_tracks, settled
 from connfit.recordings import Recording
@@ -122,7 +123,8 @@ class ModelForecaster:
         state = settled(self, self.shown(recording, slice(0, 1)), limits)
         for block in self._chunks(frames):
             entries = jax.tree.map(lambda one, block=block: one[block], also)
-            state, kept, _ = self._run(state, self.shown(recording, block), limits, keep, kept, entries)
+            run = self._run(state, self.shown(recording, block), limits, keep, kept, entries)
+            state, kept = run.state, run.kept
         return kept
 
     def free_run(
@@ -169,6 +171,48 @@ class ModelForecaster:
             self._run_driven(recording, state, start, frames, noise, driven),
             self._run_alone(recording, state, start, frames, quiet),
         )
+
+    def spiking_run(
+        self,
+        recording: Recording,
+        start: int,
+        frames: int,
+        warmup: int,
+        noise: Float[np.ndarray, "frames P"] | None = None,
+    ) -> Iterator[tuple[Float[np.ndarray, "k P"], UInt8[np.ndarray, "steps bytes"]]]:
+        """Run the model as `free_run` does, and yield what units show and which neurons spike, some frames at a time.
+
+        Parameters
+        ----------
+        noise
+            Of one run.
+
+        Yields
+        ------
+        readings
+            [k, P] of the next k frames, as `free_run` returns them.
+        spikes
+            [k substeps, N / 8] bits of their model steps, as of `numpy.packbits`: a neuron takes one in each.
+
+        Raises
+        ------
+        ConfigError
+            If the neurons of the model do not spike.
+        """
+        if not self.model.neuron.spikes:
+            raise ConfigError(f"neurons of the cell {type(self.model.neuron).__name__} do not spike")
+        state, columns, limits = (
+            self._warmed_up(recording, start, warmup),
+            self.columns(recording),
+            self.limits(recording),
+        )
+        for block in self._chunks(frames):
+            added = None if noise is None else self.noise(recording, noise[block][:, :, None])
+            shown = self._alone(recording, start + block.start, block.stop - block.start)
+            run = self._run(state, shown, limits, readings, None, noise=added, within=spike_bits)
+            assert run.within is not None
+            state, bits = run.state, np.asarray(run.within)
+            yield np.asarray(run.each)[:, columns, 0], bits.reshape(-1, bits.shape[-1])
 
     def left_out(
         self, recording: Recording, units: Int[np.ndarray, "K"], start: int, stop: int, warmup: int
@@ -291,10 +335,11 @@ class ModelForecaster:
         also: Any = None,
         *,
         noise: Noise | None = None,
+        within: Within | None = None,
     ) -> Run[Kept, Each]:
         return rollout(
             self.model, self.params, state, shown, keep, kept, also,
-            noise=noise, limits=limits, substeps=self.cohort.substeps,
+            noise=noise, limits=limits, substeps=self.cohort.substeps, within=within,
         )  # fmt: skip
 
     def _about_to_show(self, state: State, recording: Recording, frames: Int[np.ndarray, "B"]) -> State:

@@ -13,8 +13,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from connfit.models.base import INNOVATION_GAINS, Correction, Model, Neurons, Params
+from connfit.models.compiled_step import step_neurons
 from connfit.models.maps import DenseMap
-from connfit.models.neuron import as_states, filled, times, total
+from connfit.models.neuron import filled, times, total
 from connfit.models.observation.innovation import Forcing
 
 T = TypeVar("T")
@@ -256,7 +257,7 @@ def step(
     if drive is not None:
         x += jnp.maximum(drive, 0)
         gate = (drive >= 0).astype(x.dtype)
-    new = as_states(model.neuron.step(theta, h, (x, *others)))
+    new = step_neurons(model.neuron, theta, h, (x, *others))
     return Neurons(new, sent), Trajectory(h, (x, *others), gate, u)
 
 

@@ -126,6 +126,8 @@ class Neuron:
         Numbers of the states that only count steps, and have no derivatives.
     spikes
         Whether the output is a spike, 0 in most steps: connections then follow spikes.
+    code
+        Name of the step's native code, if there is some.
 
     Examples
     --------
@@ -148,6 +150,7 @@ class Neuron:
     shows: ClassVar[int] = 0
     counters: ClassVar[tuple[int, ...]] = ()
     spikes: ClassVar[bool] = False
+    code: ClassVar[str] = ""
 
     def step(self, theta: Theta, h: States, x: States) -> States:
         """Return the states after a step.

@@ -11,7 +11,7 @@ without noise; a run to rest the mean of the units. One step is, in this order:
 4. Held neurons are set to their rates.
 5. Neurons are read out, in the units of the recording. With noise, read-out plus noise is what units show next.
 
-A learner's window (`run_window`) takes the same step (`advance`) and keeps what an adjoint needs.
+A window of training (`connfit.models.windows`) takes the same step (`advance`) and keeps what an adjoint needs.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
 from connfit.errors import ConfigError
 from connfit.models.base import Model, Neurons, Params
-from connfit.models.forward import FedBack, Trajectory, correct, fed_back_part, step
+from connfit.models.forward import FedBack, Trajectory, correct, step
+from connfit.models.frame_steps import Within, frame_steps
 from connfit.models.neuron import as_states
 
 CHUNK = 64
@@ -189,11 +190,12 @@ Keep = Callable[[Model, Params, Kept, Stepped, Any], tuple[Kept, Each]]
 
 
 class Run(NamedTuple, Generic[Kept, Each]):
-    """State after a run, what was carried along it, and what was kept of each step."""
+    """State after a run, what was carried along it, and what was kept of each frame; of all model steps in `within`."""
 
     state: State
     kept: Kept
     each: Each
+    within: Array | None = None
 
 
 def readings(model: Model, params: Params, kept: Kept, now: Stepped, also: object) -> tuple[Kept, Array]:
@@ -216,6 +218,7 @@ def rollout(
     current: Float[Array, "N #B"] | None = None,
     forcing: bool = True,
     substeps: int = 1,
+    within: Within | None = None,
 ) -> Run[Kept, Each]:
     """Run a model on; compiled once for each set of shapes.
 
@@ -243,18 +246,20 @@ def rollout(
         False: what is shown acts through the drive alone, as a background, and leaves states where they are.
     substeps
         Model steps for which each shown value stands; noise comes, and something is kept, after the last of them.
+    within
+        What is kept after each of these as well, as `Run.within` [K, substeps, ...].
     """
     return _rollout(
         model, params, state, shown, kept, also, noise, limits, held, current,
-        keep=keep, forcing=forcing, substeps=substeps,
+        keep=keep, forcing=forcing, substeps=substeps, within=within,
     )  # fmt: skip
 
 
-@partial(jax.jit, static_argnames=("keep", "forcing", "substeps"), donate_argnames=("kept",))
+@partial(jax.jit, static_argnames=("keep", "forcing", "substeps", "within"), donate_argnames=("kept",))
 def _rollout(
     model: Model, params: Params, state: State, shown: Shown, kept: Any, also: Any, noise: Noise | None,
     limits: Limits | None, held: Held | None, current: Array | None, *, keep: Keep[Any, Any], forcing: bool,
-    substeps: int,
+    substeps: int, within: Within | None,
 ) -> Run[Any, Any]:  # fmt: skip
     strengths, kind = model.readout_strengths(params), state.rates.dtype
     theta, neuron = model.constants(params), model.neuron
@@ -273,10 +278,8 @@ def _rollout(
             advance, model, params, given=u, forced=showing, forcing=forcing, held=held, current=current,
             external=external,
         )  # fmt: skip
-        now = before
-        if substeps > 1:
-            now = jax.lax.fori_loop(0, substeps - 1, lambda _, now: move(now)[0], now)
-        now, seen = move(now)
+        keep_step = None if within is None else partial(within, model, theta)
+        now, seen, inner = frame_steps(move, before, substeps, keep_step)
         reading = model.readout.apply(strengths, neuron.observed(theta, now.states))
         if limits is not None:
             reading += beyond
@@ -287,15 +290,15 @@ def _rollout(
         stepped = Stepped(before, now, rates, reading, beyond, given, ~given & shown, seen, external)
         kept, each = keep(model, params, kept, stepped, also)
         state = State(now, reading.astype(kind), shown_next, beyond.astype(kind))
-        return (state, kept), each
+        return (state, kept), (each, inner)
 
     neurons, reading, to_show, beyond = state
     if held is not None:
         first = jnp.where(held.neurons, held.rates, neurons.rates)
         neurons = neurons._replace(states=(first, *neurons.states[1:]))
     start = State(neurons, reading.astype(kind), jnp.broadcast_to(to_show, reading.shape), beyond.astype(kind))
-    (state, kept), each = jax.lax.scan(one_frame, (start, kept), (shown, noise, also))
-    return Run(state, kept, each)
+    (state, kept), (each, inner) = jax.lax.scan(one_frame, (start, kept), (shown, noise, also))
+    return Run(state, kept, each, inner)
 
 
 def advance(
@@ -340,54 +343,3 @@ def _hold(model: Model, params: Params, held: Held | None, before: Neurons, afte
     kept = as_states(model.neuron.hold(model.constants(params), before.states, after.states, rates))
     states = tuple(jnp.where(held.neurons, one, free) for one, free in zip(kept, after.states, strict=True))
     return after._replace(states=states)
-
-
-def run_window(
-    model: Model,
-    params: Params,
-    start: Neurons,
-    inputs: Float[Array, "K P B"],
-    forced: Bool[Array, "K P B"],
-    fed_back: Int[Array, "W"] | None = None,
-    external: Float[Array, "K F B"] | None = None,
-) -> tuple[Neurons, Trajectory]:
-    """Run K steps and keep what an adjoint needs: K numbers per neuron of each kind, nothing per connection.
-
-    Where only some units are fed back (`connfit.training.learners.learner.WindowArrays`), that of all others is one
-    product.
-    """
-    drives, part = None, None
-    if model.drive is not None and fed_back is not None:
-        part = fed_back_part(model, params, fed_back) if len(fed_back) else None
-        if part is not None or not len(fed_back):
-            k, p, b = inputs.shape
-            known = inputs.at[:, fed_back].set(0)
-            flat = model.drive.apply(params["drive"], known.transpose(1, 0, 2).reshape(p, k * b))
-            drives = flat.reshape(-1, k, b).transpose(1, 0, 2)
-
-    def forward(before: Neurons, now: tuple[Array, Array, Array | None, Array | None]) -> tuple[Neurons, Trajectory]:
-        given, observed, drive, outside = now
-        return advance(model, params, before, given, observed, drive=drive, fed_back=part, external=outside)
-
-    return jax.lax.scan(forward, start, (inputs, forced, drives, external))
-
-
-def states_after(model: Model, params: Params, seen: Trajectory, end: Neurons) -> tuple[Float[Array, "K N B"], ...]:
-    """Return h(t) after each step of a window, before the correction by what was recorded then.
-
-    Parameters
-    ----------
-    seen, end
-        Of `run_window`.
-    """
-    if model.forces:
-        return as_states(model.neuron.step(model.constants(params), seen.states, seen.received))
-    return tuple(jnp.concatenate([one[1:], last[None]]) for one, last in zip(seen.states, end.states, strict=True))
-
-
-def read_out(model: Model, params: Params, states: tuple[Float[Array, "K N B"], ...]) -> Float[Array, "K P B"]:
-    """Read out the predictions y = C a of K steps from the states after them."""
-    observed = model.neuron.observed(model.constants(params), states)
-    k, n, b = observed.shape
-    flat = model.readout.apply(model.readout_strengths(params), observed.transpose(1, 0, 2).reshape(n, k * b))
-    return flat.reshape(-1, k, b).transpose(1, 0, 2)

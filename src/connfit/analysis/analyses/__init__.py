@@ -16,6 +16,7 @@ from connfit._typing import JSON
 
 if TYPE_CHECKING:
     from connfit.analysis.brain_analysis import Analysis
+    from connfit.training.fitted import Fit
 
 NEEDS = {
     "data": "the recordings of the fit",
@@ -47,6 +48,8 @@ class Analyzer(Entry):
         What `metrics.json` has of the result under `analysis`.
     options
         Its own options.
+    applies
+        Whether it has anything to say of a fit; where not, it leaves no trace.
     """
 
     examine: Callable[..., Any]
@@ -56,6 +59,7 @@ class Analyzer(Entry):
     findings: Callable[[Analysis], Sequence[str]] = lambda analysis: ()
     in_short: Callable[[Analysis], Mapping[str, JSON]] = lambda analysis: {}
     options: type[Options] = Options
+    applies: Callable[[Fit], bool] = lambda fit: True
 
     def options_of(self, given: Mapping[str, Mapping[str, JSON]]) -> Options:
         """Return its own options, of those of all analyses by name.

@@ -17,7 +17,8 @@ from connfit.errors import ConfigError, ConnfitError
 from connfit.models.base import Model, Neurons, Params, as_columns, as_neurons, state_size
 from connfit.models.forward import tangent_step
 from connfit.models.rest import started
-from connfit.models.rollout import CHUNK, Noise, Shown, State, Stepped, read_out, rollout
+from connfit.models.rollout import CHUNK, Noise, Shown, State, Stepped, rollout
+from connfit.models.windows import read_out
 
 CONFIDENCE = 0.95
 
@@ -211,7 +212,7 @@ def lyapunov_exponent(
         later = slice(block.start + 1, block.stop + 1)
         added = None if noise is None else Noise(jnp.asarray(noise.values[later], kind), noise.units[later])
         run = rollout(model, params, state, shown, _growth, tangent, noise=added)
-        state, tangent, (logs, sound) = run
+        state, tangent, (logs, sound) = run.state, run.kept, run.each
         growth.append(np.asarray(logs, np.float64))
         if not bool(np.all(sound)):
             broken = first + int(np.flatnonzero(~np.asarray(sound))[0])

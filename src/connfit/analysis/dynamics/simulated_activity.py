@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int
 from connfit._io import naming
 from connfit.errors import DataError, DivergedError
 from connfit.evaluation.baselines.residual_gaps import fill_draws
-from connfit.evaluation.residual_noise import MIN_RESIDUALS, residuals_of
+from connfit.evaluation.residual_noise import MIN_RESIDUALS, Residuals, residuals_of
 from connfit.models.base import Model, Neurons, Params
 from connfit.models.forecaster import ModelForecaster
 from connfit.models.rest import sent_by, settle
@@ -69,6 +69,7 @@ def driven_run(
     seed: Sequence[int],
     neurons: Int[np.ndarray, "n"] | None = None,
     scratch: Path | None = None,
+    residuals: Residuals | None = None,
 ) -> DrivenRun:
     """Run the model alone for as many frames as the recording has, with its own one-step errors as noise.
 
@@ -88,6 +89,8 @@ def driven_run(
         Of the draws.
     neurons, scratch
         Neurons to keep, and the file for them.
+    residuals
+        The one-step errors, where they are known.
 
     Raises
     ------
@@ -98,15 +101,16 @@ def driven_run(
     """
     model, params, held = forecaster.model, forecaster.params, forecaster.cohort.substeps
     columns, limits = forecaster.columns(recording), forecaster.limits(recording)
-    residuals = residuals_of(forecaster.one_step(recording), recording, warmup).frames
-    if len(residuals) < MIN_RESIDUALS or np.isinf(residuals).any():
+    known = residuals or residuals_of(forecaster.one_step(recording), recording, warmup)
+    errors = known.frames
+    if len(errors) < MIN_RESIDUALS or np.isinf(errors).any():
         raise DataError(
-            f"recording {recording.name!r}: {len(residuals)} training frames have a unit that is observed and "
+            f"recording {recording.name!r}: {len(errors)} training frames have a unit that is observed and "
             f"predicted, {MIN_RESIDUALS} are needed to draw noise from"
         )
     frames = recording.frames
-    drawn = np.random.default_rng(tuple(seed)).integers(len(residuals), size=BURN_IN + frames)
-    drawn_noise = fill_draws(residuals, drawn[None], np.random.default_rng((*seed, 1)))[0]
+    drawn = np.random.default_rng(tuple(seed)).integers(len(errors), size=BURN_IN + frames)
+    drawn_noise = fill_draws(errors, drawn[None], np.random.default_rng((*seed, 1)))[0]
     noise = forecaster.noise(recording, drawn_noise[:, :, None])
     # As if the units of the recording had shown their mean for long, and showed it once more.
     mean = forecaster.cohort.mean_activity()

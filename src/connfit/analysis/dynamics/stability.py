@@ -17,7 +17,8 @@ from connfit.models.base import INNOVATION_GAINS, Model, Neurons, Params, as_col
 from connfit.models.forward import Trajectory, tangent_step
 from connfit.models.neuron import filled
 from connfit.models.rest import sent_by, started, vector_of
-from connfit.models.rollout import Shown, State, Stepped, read_out, rollout
+from connfit.models.rollout import Shown, State, Stepped, rollout
+from connfit.models.windows import read_out
 
 LOOPS = ("closed", "open")
 

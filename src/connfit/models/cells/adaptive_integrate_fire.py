@@ -39,6 +39,7 @@ class AdaptiveLIF(LIF):
         If there is no such surrogate, or its width is not above 0.
     """
 
+    code = "adaptive_lif"
     states = (*LIF.states, "adaptation")
     parameters = (
         *LIF.parameters,
@@ -91,7 +92,7 @@ class AdaptiveLIF(LIF):
         """Return what `cpp/lif.h` needs of a cell that adapts."""
         plain, own = super().compiled(theta), ("adaptation", "jump")
         numbers = jnp.concatenate([plain.theta, jnp.stack([theta[name][:, 0] for name in own])])
-        return CompiledCell("adaptive_lif", numbers, plain.options, (*plain.learned, *own))
+        return CompiledCell(self.code, numbers, plain.options, (*plain.learned, *own))
 
     def sent(self, theta: Theta, h: States) -> Reading:
         """Return the derivatives of the spike."""

@@ -101,6 +101,7 @@ class LIF(Neuron):
     )
     shows = 3
     spikes = True
+    code = "lif"
     _through_reset: ClassVar[bool] = True
     """Whether gradients go through the reset, too, as far as it follows from the potential; `cpp/lif.h` knows it."""
 
@@ -209,10 +210,10 @@ class LIF(Neuron):
     def compiled(self, theta: Theta) -> CompiledCell:
         """Return what `cpp/lif.h` needs."""
         names = ("time_constants", *(one.name for one in LIF.parameters))
-        known = {**theta, **self.derived(theta)}
+        known = theta if PASSED_ON[0] in theta else {**theta, **self.derived(theta)}
         numbers = jnp.stack([known[name][:, 0] for name in (*names, *PASSED_ON)])
         options = self.surrogate_width, float(self.clears), float(list(SURROGATES).index(self.surrogate))
-        return CompiledCell("lif", numbers, options, ("bias", *(name for name in names if name != "refractory")))
+        return CompiledCell(self.code, numbers, options, ("bias", *(name for name in names if name != "refractory")))
 
     def sent(self, theta: Theta, h: States) -> Reading:
         """Return the derivatives of the spike."""

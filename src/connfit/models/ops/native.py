@@ -13,13 +13,11 @@ from collections.abc import Callable
 from functools import cache, partial
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from connfit.models.neuron import CompiledCell
 from connfit.models.ops.pattern import Pattern
 
 LIBRARY = "connfit_kernels"
@@ -27,14 +25,15 @@ _BLOCK = 8  # columns that rmatvec scatters at once: one AVX2 vector, and buffer
 _HANDLERS = (
     "connfit_matvec", "connfit_rmatvec", "connfit_sampled_outer", "connfit_window_outer", "connfit_window_outer_bf16",
     "connfit_dense_outer", "connfit_dense_outer_bf16", "connfit_event_matvec", "connfit_events",
-    "connfit_lif_window", "connfit_lif_window_bf16",
 )  # fmt: skip
 _OF_BLOCKS = (
     "connfit_window_outer_rows", "connfit_window_outer_rows_bf16", "connfit_dense_outer_rows",
     "connfit_dense_outer_rows_bf16", "connfit_room",
 )  # fmt: skip
+_OF_CELLS = tuple(
+    f"connfit_{cell}_{what}" for cell in ("lif", "adaptive_lif") for what in ("step", "window", "window_bf16")
+)
 _ROOM_FOR_EVENTS = 8  # numbers of which one may not be 0, for lists of those to be used
-_OF_ADAPTATION = "connfit_adaptive_lif_window", "connfit_adaptive_lif_window_bf16"
 _registered: set[str] = set()
 _loaded: list[ctypes.CDLL] = []
 _NUMBERS_AT_ONCE = 250_000  # of what a block of rows brings along: 1 MB, which stays in the cache
@@ -59,8 +58,8 @@ def _load() -> str:
                 f"they were compiled for version {built} of XLA's interface and jax {jax.__version__} has {here}; "
                 "reinstall connfit with `pip install --no-build-isolation`, or update jax"
             )
-        # A library that was compiled before there were blocks, or cells that adapt, does without them.
-        later = (names for names in (_OF_BLOCKS, _OF_ADAPTATION) if hasattr(library, names[0]))
+        # A library that was compiled before there were blocks, or these cells, does without them.
+        later = (names for names in (_OF_BLOCKS, _OF_CELLS) if hasattr(library, names[0]))
         for name in (*_HANDLERS, *chain.from_iterable(later)):
             _registered.add(name)
             jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(getattr(library, name)), platform="cpu")
@@ -90,6 +89,11 @@ def available(*, warn: bool = False) -> bool:
     return False
 
 
+def has(name: str) -> bool:
+    """Return whether the library has a handler."""
+    return available() and name in _registered
+
+
 def library() -> ctypes.CDLL | None:
     """Return the compiled library, for functions that XLA does not call; None if it is not here."""
     return _loaded[0] if available() else None
@@ -100,7 +104,8 @@ def why_not() -> str:
     return _load()
 
 
-def _call(name: str, *results: tuple[tuple[int, ...], jnp.dtype], aliases: dict[int, int] | None = None) -> Callable:
+def handler(name: str, *results: tuple[tuple[int, ...], jnp.dtype], aliases: dict[int, int] | None = None) -> Callable:
+    """Return what calls a handler of the library; `aliases` says whose memory becomes a result's."""
     shapes = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in results]
     return jax.ffi.ffi_call(name, shapes, vmap_method="sequential", input_output_aliases=aliases)
 
@@ -129,13 +134,13 @@ def _joining_columns(call: Callable[..., Array]) -> Callable[..., Array]:
 
 def _matvec(indptr: Array, indices: Array, w: Array, x: Array) -> Array:
     shape = (indptr.shape[0] - 1, x.shape[1])
-    return _call("connfit_matvec", (shape, x.dtype))(indptr, indices, w, x)[0]
+    return handler("connfit_matvec", (shape, x.dtype))(indptr, indices, w, x)[0]
 
 
 def _rmatvec(columns: int, indptr: Array, indices: Array, w: Array, v: Array) -> Array:
     partitions, block = _partitions(indices.shape[0], columns), min(_BLOCK, max(1, v.shape[1]))
     results = ((columns, v.shape[1]), v.dtype), ((partitions, columns, block), v.dtype)
-    return _call("connfit_rmatvec", *results)(indptr, indices, w, v)[0]
+    return handler("connfit_rmatvec", *results)(indptr, indices, w, v)[0]
 
 
 def _partitions(nnz: int, columns: int) -> int:
@@ -166,7 +171,7 @@ def event_matvec(pattern: Pattern, w: Array, x: Array) -> Array:
     shape = (pattern.rows, x.shape[1])
 
     def call(indptr: Array, indices: Array, w: Array, x: Array) -> Array:
-        follow = _call("connfit_event_matvec", (shape[:1] + x.shape[1:], x.dtype))
+        follow = handler("connfit_event_matvec", (shape[:1] + x.shape[1:], x.dtype))
         return follow(indptr, indices, by.indptr, by.rows, by.places, w, x)[0]
 
     return _joining_columns(call)(pattern.indptr, pattern.indices, w, x)
@@ -186,7 +191,7 @@ def events_of(right: Array) -> Events:
     columns, batch, _ = right.shape
     room = max(1024, right.size // _ROOM_FOR_EVENTS)
     results = ((columns * batch + 1,), jnp.int32), ((room,), jnp.int32), ((room,), right.dtype)
-    starts, steps, values = _call("connfit_events", *results)(right)
+    starts, steps, values = handler("connfit_events", *results)(right)
     return starts, steps, values
 
 
@@ -201,7 +206,7 @@ def event_sampled_outer(pattern: Pattern, left: Array, right: Array) -> Array:
 
 
 def _sampled_outer(pattern: Pattern, events: Events, left: Array, right: Array) -> Array:
-    call = _call("connfit_sampled_outer", ((pattern.nnz,), left.dtype))
+    call = handler("connfit_sampled_outer", ((pattern.nnz,), left.dtype))
     return call(pattern.indptr, pattern.indices, *events, left, right)[0]
 
 
@@ -217,77 +222,9 @@ def event_window_outer(pattern: Pattern, trace: Array, *factors: Array) -> tuple
 
 def _window_outer(pattern: Pattern, events: Events, trace: Array, *factors: Array) -> tuple[Array, Array]:
     name = "connfit_window_outer_bf16" if trace.dtype == jnp.bfloat16 else "connfit_window_outer"
-    call = _call(name, ((pattern.nnz,), factors[-1].dtype), (trace.shape, trace.dtype), aliases={5: 1})
+    call = handler(name, ((pattern.nnz,), factors[-1].dtype), (trace.shape, trace.dtype), aliases={5: 1})
     gradient, new_trace = call(pattern.indptr, pattern.indices, *events, trace, *factors)
     return gradient, new_trace
-
-
-class CellWindow(NamedTuple):
-    """Gradients and traces of a window of a compiled cell with S traced states, which learns L numbers per neuron.
-
-    Attributes
-    ----------
-    gradient, trace
-        [M] and [S, M, B] of connections.
-    own_gradient, own_trace
-        [L, N] and [L, S, N, B] of what neurons learn.
-    left, trace_left
-        [K, N, B] and [K, S, N, B] postsynaptic factors of gradient and traces; empty unless asked for.
-    carry, decay
-        [N, B, S] and [N, B, S, S], as of `connfit.models.ops.window_outer`.
-    """
-
-    gradient: Array
-    trace: Array
-    own_gradient: Array
-    own_trace: Array
-    left: Array
-    trace_left: Array
-    carry: Array
-    decay: Array
-
-
-def has_cell_window(cell: CompiledCell) -> bool:
-    """Return whether the library has the window of a cell."""
-    return available() and f"connfit_{cell.name}_window" in _registered
-
-
-def cell_window(
-    cell: CompiledCell,
-    pattern: Pattern,
-    states: tuple[Array, ...],
-    sources: Array,
-    read: Array,
-    scored: Array,
-    trace: Array,
-    own_trace: Array,
-    *,
-    others: bool,
-) -> CellWindow:
-    """Compute gradients and traces of a window of a compiled cell; new traces take the memory of old ones.
-
-    Parameters
-    ----------
-    states, sources
-        [K, N, B] each state before each step, and [K, C, B] what arrives.
-    read, scored
-        [K, N, B] adjoint of what read-outs see, and [K] 0 where all of it is.
-    trace, own_trace
-        [S, M, B] of connections, and [L, S, N, B] of what neurons learn.
-    others
-        Whether something else than connections reaches neurons and is learned.
-    """
-    name = f"connfit_{cell.name}_window{'_bf16' if trace.dtype == jnp.bfloat16 else ''}"
-    (steps, rows, batch), planes, kind = read.shape, len(trace), read.dtype
-    steps = steps if others else 0
-    call = _call(
-        name, ((pattern.nnz,), kind), (trace.shape, trace.dtype), ((len(cell.learned), rows), kind),
-        (own_trace.shape, kind), ((steps, rows, batch), kind), ((steps, planes, rows, batch), kind),
-        ((rows, batch, planes), kind), ((rows, batch, planes, planes), kind), aliases={11: 1, 12: 3},
-    )  # fmt: skip
-    options = jnp.asarray(cell.options, kind)
-    operands = *states[:4], sources, read, scored, trace, own_trace, *states[4:]  # as `CellWindowImpl` takes them
-    return CellWindow(*call(pattern.indptr, pattern.indices, cell.theta, options, *operands))
 
 
 def dense_outer(
@@ -296,7 +233,7 @@ def dense_outer(
     """Compute `portable.dense_outer`, float32, traces also bfloat16; new traces take the memory of old ones."""
     name = "connfit_dense_outer_bf16" if trace.dtype == jnp.bfloat16 else "connfit_dense_outer"
     gradient = (trace.shape[1], trace.shape[3]), left.dtype
-    call = _call(name, gradient, (trace.shape, trace.dtype), aliases={0: 1})
+    call = handler(name, gradient, (trace.shape, trace.dtype), aliases={0: 1})
     gradient, new_trace = call(trace, carry, decay, left, trace_left, right.transpose(1, 2, 0))
     return gradient, new_trace
 
@@ -311,7 +248,7 @@ def window_outer_in_blocks(
     """Compute `window_outer` for one block of rows after the other, and only then what it needs of them."""
     name = "connfit_window_outer_rows_bf16" if trace.dtype == jnp.bfloat16 else "connfit_window_outer_rows"
     gradient = jax.ShapeDtypeStruct((pattern.nnz,), right.dtype)
-    call = _call(name, (gradient.shape, gradient.dtype), (trace.shape, trace.dtype), aliases={1: 0, 7: 1})
+    call = handler(name, (gradient.shape, gradient.dtype), (trace.shape, trace.dtype), aliases={1: 0, 7: 1})
     events = events_of(right) if spikes else _no_events()
 
     def rows(bounds: Array, gradient: Array, trace: Array, *factors: Array) -> tuple[Array, Array]:
@@ -325,7 +262,7 @@ def dense_outer_in_blocks(trace: Array, of_rows: OfRows, right: Array, after: Ar
     """Compute `dense_outer` for one block of rows after the other, and only then what it needs of them."""
     name = "connfit_dense_outer_rows_bf16" if trace.dtype == jnp.bfloat16 else "connfit_dense_outer_rows"
     gradient = jax.ShapeDtypeStruct((trace.shape[1], trace.shape[3]), right.dtype)
-    call = _call(name, (gradient.shape, gradient.dtype), (trace.shape, trace.dtype), aliases={1: 0, 2: 1})
+    call = handler(name, (gradient.shape, gradient.dtype), (trace.shape, trace.dtype), aliases={1: 0, 2: 1})
     by_step = right.transpose(1, 2, 0)
 
     def rows(bounds: Array, gradient: Array, trace: Array, *factors: Array) -> tuple[Array, Array]:
@@ -343,7 +280,7 @@ def _in_blocks(
 
     The gradient's memory is taken when `after` is there.
     """
-    room = _call("connfit_room", (gradient.shape, gradient.dtype))(after)[0]
+    room = handler("connfit_room", (gradient.shape, gradient.dtype))(after)[0]
 
     def one(k: Array, found: tuple[Array, Array]) -> tuple[Array, Array]:
         begin = k * block

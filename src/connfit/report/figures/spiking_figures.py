@@ -60,10 +60,7 @@ def raster_figure(done: SpikingSimulation, spikes: pd.DataFrame) -> Figure:
         for of, colour, label in ((stimulated, INITIAL, "stimulated"), (~stimulated, MODEL, "read")):
             drawn = of & (at >= 0)
             if drawn.any():
-                axes.plot(
-                    time[drawn], at[drawn], "|", color=colour, ms=max(1.5, min(8, 180 / len(lines))), mew=0.7,
-                    label=label, rasterized=int(drawn.sum()) > 5000,
-                )  # fmt: skip
+                draw_spikes(axes, time[drawn], at[drawn], len(lines), colour, label)
         axes.set_xlim(0, done.seconds)
         axes.set_ylim(-1, len(lines))
         axes.set_xlabel("time (s)")
@@ -72,6 +69,22 @@ def raster_figure(done: SpikingSimulation, spikes: pd.DataFrame) -> Figure:
         axes.set_title(drawable(f"trial 1, {rates}"), loc="left")
         figure.legend(loc="outside lower center", ncols=2, markerscale=1.5)
         return figure
+
+
+def draw_spikes(axes: Axes, time: np.ndarray, line: np.ndarray, lines: int, colour: str, label: str) -> None:
+    """Draw spikes of a raster.
+
+    Parameters
+    ----------
+    time, line
+        Of each spike, in seconds and in lines from below.
+    lines
+        How many the raster has.
+    """
+    axes.plot(
+        time, line, "|", color=colour, ms=max(1.5, min(8, 180 / lines)), mew=0.7, label=label,
+        rasterized=len(time) > 5000,
+    )  # fmt: skip
 
 
 def dose_figure(done: SpikingSimulation) -> Figure:

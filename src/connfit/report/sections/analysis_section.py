@@ -28,6 +28,7 @@ from connfit.report.figures.parameter_figures import (
 from connfit.report.figures.picture_budget import draw_one
 from connfit.report.prose import write_prose
 from connfit.report.run_files import ANALYSIS
+from connfit.report.sections.fitted_spikes_section import fitted_spikes_drawings
 from connfit.report.wording import number
 
 SHOWN = ("data_units", "model_units", "model_neurons")
@@ -195,7 +196,7 @@ def _fixed(value: float | None, digits: int = 2) -> str:
 def write_figures(run_folder: str | Path) -> list[Path]:
     """Draw all figures of an analysis into `analysis/` of the run, as PNG and SVG; none where there is no analysis."""
     analysis, folder = Analysis.read(run_folder), Path(run_folder) / "analysis"
-    drawings = analysis_drawings(analysis) if analysis is not None else []
+    drawings = [*analysis_drawings(analysis), *fitted_spikes_drawings(analysis)] if analysis is not None else []
     return [made for drawing in drawings if isinstance(made := draw_one(drawing, folder), Path)]
 
 

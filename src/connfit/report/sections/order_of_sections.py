@@ -12,6 +12,7 @@ from connfit.report.sections import (
     analysis_section,
     ceiling_section,
     explained_section,
+    fitted_spikes_section,
     gradient_section,
     measured_section,
     perturbation_section,
@@ -125,6 +126,9 @@ def _all(run: RunFiles, limits: Sequence[str]) -> Iterator[Section]:
             page.folded("Tables: avalanches, exponents of data and surrogates, radii", *tables),
         ]
         yield Section("analysis", "What the fitted brain does", words, of.get("analysis", ()), tables)
+        words, tables = _split(fitted_spikes_section.fitted_spikes_blocks(run.analysis), 1)
+        shown = fitted_spikes_section.fitted_spikes_drawings(run.analysis)
+        yield Section("spikes", fitted_spikes_section.TITLE, words, shown, tables)
     titled = "Parameters, as they started" if is_untrained(evaluation) else "Fitted parameters"
     counted = [*provenance.counts(evaluation), *observation_blocks(evaluation)]
     yield Section("parameters", titled, counted, of.get("parameters", ()))

@@ -7,42 +7,83 @@ made. Contract tests compare a compiled window with the learner's own.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from connfit.models.base import Model, Params
+from connfit.models.base import Model, Neurons, Params
 from connfit.models.forward import Trajectory
 from connfit.models.maps import SparseMap, SynapticMap
-from connfit.models.ops import native
 from connfit.models.ops.choice import runs_native
+from connfit.models.ops.compiled_cells import CellRun, cell_window, has_code
+from connfit.models.windows import run_steps
+from connfit.training.learners.learner import WindowArrays
 from connfit.training.learners.window_sums import side_by_side
 
+COMPILED = "neuron", "trace"
+"""Credit and carry of D-RTRL."""
 
-def has_compiled_window(model: Model, params: Params, trained: tuple[str, ...]) -> bool:
+
+def has_compiled_window(model: Model, trained: tuple[str, ...]) -> bool:
     """Return whether the cell has a compiled window that does all that is asked of it, and native code runs here."""
-    asked = (
-        model.neuron.has_compiled
-        and type(model.recurrent) is SparseMap  # not of one block of neurons
+    return (
+        has_code(model.neuron)
+        and type(model.recurrent) is type(model.readout) is SparseMap  # not of one block of neurons
         and model.recurrent_group in trained
         and not model.forces
         and "readout" not in trained
         and runs_native(jnp.result_type(float))
     )
-    cell = model.neuron.compiled(model.constants(params)) if asked else None
-    return cell is not None and native.has_cell_window(cell)
+
+
+class CompiledForward(NamedTuple):
+    """A window that was run, for its adjoint.
+
+    Attributes
+    ----------
+    run
+        What neurons received and when they spiked.
+    gate, inputs
+        As of `Trajectory`; None without a drive that is learned.
+    external
+        Features of external inputs; None where there are none.
+    """
+
+    run: CellRun
+    gate: Float[Array, "K N B"] | None
+    inputs: Float[Array, "K P B"] | None
+    external: Float[Array, "K F B"] | None
+
+
+def forward_window(
+    model: Model, params: Params, start: Neurons, window: WindowArrays
+) -> tuple[Neurons, Float[Array, "K P B"], CompiledForward]:
+    """Return the neurons after a window, what is read of them after each step, and what the adjoint needs."""
+    theta, strengths, neuron = model.constants(params), model.readout_strengths(params), model.neuron
+
+    def keep(after: Neurons, seen: Trajectory) -> tuple[Array, Array, Array, Array | None, Array | None]:
+        read = model.readout.apply(strengths, neuron.observed(theta, after.states))
+        spiked = neuron.output(theta, seen.states).astype(jnp.uint8)
+        gate, inputs = (None, None) if model.drive is None else (seen.gate, seen.inputs)
+        return read, seen.received[0], spiked, gate, inputs
+
+    given = window.inputs, window.forced, window.fed_back, window.external
+    end, (read, received, spiked, gate, inputs) = run_steps(model, params, start, given, keep)
+    arrived = spiked
+    if start.sent is not None:
+        arrived = jnp.concatenate([start.sent.astype(jnp.uint8), spiked])[: len(spiked)]
+    signs = model.outputs(jnp.ones((model.neurons, 1), read.dtype))[:, 0]
+    run = CellRun(jnp.stack(start.states), received, spiked, arrived, signs)
+    return end, read, CompiledForward(run, gate, inputs, window.external)
 
 
 def compiled_window(
     model: Model,
     params: Params,
     traces: dict[str, Any],
-    forward: Trajectory,
-    arrived: Float[Array, "K N B"],
+    forward: CompiledForward,
     error: Float[Array, "K P B"],
-    external: Float[Array, "K F B"] | None,
     trained: tuple[str, ...],
 ) -> tuple[Params, dict[str, Any]]:
     """Return gradients and traces of D-RTRL.
@@ -51,35 +92,22 @@ def compiled_window(
     ----------
     traces
         At the window's start, by group.
-    arrived
-        What arrived at synapses at each step.
     error
         ∂loss/∂y of each step.
-    external
-        Features of external inputs; None where there are none.
     """
-    assert isinstance(model.recurrent, SparseMap)
+    assert isinstance(model.recurrent, SparseMap) and isinstance(model.readout, SparseMap)
     cell = model.neuron.compiled(model.constants(params))
     assert cell is not None
     traced, pattern, group = model.neuron.traced, model.recurrent.pattern, model.recurrent_group
-    batch, strengths = error.shape[2], model.readout_strengths(params)
-    scored = (error != 0).any(axis=(1, 2))
-
-    def back(now: tuple[Array, Array]) -> Array:
-        nothing = jnp.zeros((model.neurons, batch), error.dtype)
-        return jax.lax.cond(now[0], lambda: model.readout.adjoint(strengths, now[1]), lambda: nothing)
-
-    read = jax.lax.map(back, (scored, error))
-    (sources,) = jax.vmap(model.sources)(arrived)
-    nothing = jnp.zeros((len(traced), model.neurons, batch), read.dtype)
+    nothing = jnp.zeros((len(traced), model.neurons, error.shape[2]), error.dtype)
     own = [
         jnp.stack([traces[name][q] for q in traced]) if name in trained and name in traces else nothing
         for name in cell.learned
     ]
-    others = {name: one for name, one in _others(model, forward, external).items() if name in trained}
-    window = native.cell_window(
-        cell, pattern, forward.states, sources, read, scored.astype(read.dtype), traces[group], jnp.stack(own),
-        others=bool(others),
+    others = {name: one for name, one in _others(model, forward).items() if name in trained}
+    window = cell_window(
+        cell, pattern, forward.run, model.readout.pattern, model.readout_strengths(params), error, traces[group],
+        jnp.stack(own), others=bool(others),
     )  # fmt: skip
     found: Params = {group: window.gradient}
     after: dict[str, Any] = {group: window.trace}
@@ -110,15 +138,14 @@ def compiled_window(
     return found, after
 
 
-def _others(
-    model: Model, forward: Trajectory, external: Float[Array, "K F B"] | None
-) -> dict[str, tuple[SynapticMap, Array, Array | None]]:
+def _others(model: Model, forward: CompiledForward) -> dict[str, tuple[SynapticMap, Array, Array | None]]:
     """What reaches neurons beside connections: its map, its sources at each step, and where it is open."""
     found: dict[str, tuple[SynapticMap, Array, Array | None]] = {}
     if model.drive is not None:
+        assert forward.inputs is not None
         found["drive"] = model.drive, forward.inputs, forward.gate
     if model.inputs is not None:
-        steps, _, batch = forward.gate.shape
-        nothing = jnp.zeros((steps, model.inputs.sources, batch), forward.gate.dtype)
-        found["inputs"] = model.inputs, nothing if external is None else external, None
+        steps, _, batch = forward.run.received.shape
+        nothing = jnp.zeros((steps, model.inputs.sources, batch), forward.run.received.dtype)
+        found["inputs"] = model.inputs, nothing if forward.external is None else forward.external, None
     return found

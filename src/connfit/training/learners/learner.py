@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from connfit.models.base import Model, Params
+from connfit.models.base import NOISE_SCALE, Model, Params
+from connfit.models.observation.likelihood import Scored
 
 Memory = TypeVar("Memory")
 
@@ -128,3 +129,14 @@ class Learner(ABC, Generic[Memory]):
         memory = jax.eval_shape(partial(self.start, model, batch, trained))
         kept = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(memory))
         return LearnerMemory(kept, 10 * self.window * model.neurons * batch * jnp.result_type(float).itemsize)
+
+
+def score_window(
+    model: Model, params: Params, predictions: Float[Array, "K P B"], window: WindowArrays
+) -> tuple[Array, Float[Array, "K P B"], Scored | None]:
+    """Return the loss, ∂loss/∂y, and what the likelihood found, if there is one."""
+    difference = predictions - window.targets
+    if model.likelihood is None:
+        return (window.weights * difference**2).sum(), 2 * window.weights * difference, None
+    found = model.likelihood.score(difference, window.weights, params[f"log_{NOISE_SCALE}"], window.share)
+    return found.loss, found.error, found

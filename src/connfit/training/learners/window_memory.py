@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from connfit.models.base import Model
 from connfit.models.maps import SynapticMap
+from connfit.training.learners.compiled_window import COMPILED, has_compiled_window
 from connfit.training.learners.learner import LearnerMemory
 
 if TYPE_CHECKING:
@@ -28,8 +29,21 @@ CHANNEL_ARRAYS = 8
 """Further arrays for a second channel of input, whose steps lie beside those of the first."""
 
 
-def window_arrays(carry: str, model: Model, batch: int) -> int:
-    """Return how many arrays of [steps, N, B] a compiled step holds at once."""
+COMPILED_ARRAYS = 2
+"""Where a window is compiled as a whole: what was received, and in bytes when there were spikes, with copies."""
+
+
+def window_arrays(carry: str, model: Model, batch: int, *, whole: bool = False) -> int:
+    """Return how many arrays of [steps, N, B] a compiled step holds at once.
+
+    Parameters
+    ----------
+    whole
+        Whether the window is one compiled pass.
+    """
+    if whole:
+        others = model.drive is not None or model.inputs is not None
+        return COMPILED_ARRAYS + others * (2 + 2 * len(model.neuron.traced))
     several = batch > 1
     states, channels = len(model.neuron.states) - 1, len(model.neuron.channels) - 1
     return WINDOW_ARRAYS[carry][several] + states * STATE_ARRAYS[carry][several] + channels * CHANNEL_ARRAYS
@@ -54,7 +68,8 @@ def window_memory(learner: WindowedLearner, model: Model, batch: int, trained: t
         )
     # Gradients of gains follow from the input of each branch at each step (`connfit.models.maps.GainMap`).
     of_branches = steps * _trace_size(model.recurrent) * batch if "gains" in trained else 0
-    arrays = window_arrays(learner.carry, model, batch) * steps + 4 * past + 2 * model.delay
+    whole = learner.dials == COMPILED and has_compiled_window(model, trained)
+    arrays = window_arrays(learner.carry, model, batch, whole=whole) * steps + 4 * past + 2 * model.delay
     if model.own_gains:
         # What each state takes of an innovation, adjoints of corrected states, innovations; and traces of the gains.
         states = len(model.neuron.states)

@@ -39,10 +39,10 @@ from connfit.models.base import INNOVATION_GAINS, NOISE_SCALE, Model, Neurons, P
 from connfit.models.forward import Trajectory, innovations
 from connfit.models.maps import SynapticMap
 from connfit.models.neuron import Jacobian, Slope, States, times
-from connfit.models.rollout import read_out, run_window, states_after
-from connfit.training.learners.compiled_window import compiled_window, has_compiled_window
+from connfit.models.windows import read_out, run_window, states_after
+from connfit.training.learners.compiled_window import COMPILED, compiled_window, forward_window, has_compiled_window
 from connfit.training.learners.factorised import FactorisedSums, FactorisedTraces, Factors
-from connfit.training.learners.learner import Learner, LearnerMemory, WindowArrays, WindowResult
+from connfit.training.learners.learner import Learner, LearnerMemory, WindowArrays, WindowResult, score_window
 from connfit.training.learners.window_adjoint import Adjoint, backward, driven_by, readout_gradient
 from connfit.training.learners.window_memory import window_memory
 from connfit.training.learners.window_past import Outside, Past, Stretch, reach_back
@@ -205,25 +205,19 @@ class WindowedLearner(Learner[WindowedMemory]):
         -------
         WindowResult, WindowedMemory
         """
+        if self.dials == COMPILED and has_compiled_window(model, trained):
+            end, predictions, ran = forward_window(model, params, memory.neurons, window)
+            loss, error, found = score_window(model, params, predictions, window)
+            gradient, traces = compiled_window(model, params, memory.traces, ran, error, trained)
+            if found is not None and NOISE_SCALE in trained:
+                gradient[f"log_{NOISE_SCALE}"] = found.log_scale
+            return WindowResult(loss, gradient, predictions), WindowedMemory(end, traces, None)
         end, forward = run_window(
             model, params, memory.neurons, window.inputs, window.forced, window.fed_back, window.external
         )
         after = states_after(model, params, forward, end)
         predictions = read_out(model, params, after)
-        difference = predictions - window.targets
-        found = None
-        if model.likelihood is None:
-            loss, error = (window.weights * difference**2).sum(), 2 * window.weights * difference
-        else:
-            log_scale = params[f"log_{NOISE_SCALE}"]
-            found = model.likelihood.score(difference, window.weights, log_scale, window.share)
-            loss, error = found.loss, found.error
-        if (self.credit, self.carry) == ("neuron", "trace") and has_compiled_window(model, params, trained):
-            at = forward, _arrived(model, params, memory.neurons, forward), error, window.external
-            gradient, traces = compiled_window(model, params, memory.traces, *at, trained)
-            if found is not None and NOISE_SCALE in trained:
-                gradient[f"log_{NOISE_SCALE}"] = found.log_scale
-            return WindowResult(loss, gradient, predictions), WindowedMemory(end, traces, None)
+        loss, error, found = score_window(model, params, predictions, window)
         adjoint = backward(model, params, forward, window, error, after, self.credit)
         beyond = None
         if INNOVATION_GAINS in trained:

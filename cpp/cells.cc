@@ -1,0 +1,157 @@
+// Compiled cells as handlers that XLA calls: `CellStep` and `CellWindow` of each.
+
+#include "bfloat16.h"
+#include "cell_step.h"
+#include "cell_window.h"
+#include "ffi_shapes.h"
+#include "lif.h"
+
+namespace connfit {
+namespace {
+
+using Bytes = ffi::Buffer<ffi::U8, 3>;
+
+// theta [numbers, rows], options, what is received [rows, batch], and each state; the states after the step.
+template <typename Cell>
+ffi::Error CellStepImpl(ffi::ThreadPool pool, Matrix theta, Vector1 options, Matrix received, ffi::RemainingArgs states,
+                        ffi::RemainingRets after) {
+  const int64_t rows = Dim(received, 0), batch = Dim(received, 1);
+  bool fits = Is(theta.dimensions(), {Cell::kNumbers, rows}) && Dim(options, 0) == Cell::kOptions &&
+              states.size() == Cell::kStates && after.size() == Cell::kStates;
+  const float* now[Cell::kStates];
+  float* next[Cell::kStates];
+  for (int s = 0; fits && s < Cell::kStates; ++s) {
+    const auto from = states.get<Matrix>(s);
+    auto to = after.get<Matrix>(s);
+    fits = from.has_value() && to.has_value() && Is(from->dimensions(), {rows, batch}) &&
+           Is((*to)->dimensions(), {rows, batch});
+    if (!fits) break;
+    now[s] = from->typed_data();
+    next[s] = (*to)->typed_data();
+  }
+  if (!fits) return Mismatch("step of a cell");
+  CellStep<Cell>(pool, {theta.typed_data(), options.typed_data(), now, received.typed_data(), next, rows, batch});
+  return ffi::Error::Success();
+}
+
+template <typename Cell, typename Trace, typename TraceBuffer>
+ffi::Error CellWindowImpl(ffi::ThreadPool pool, Ints indptr, Ints indices, Ints read_starts, Ints read_units,
+                          Ints read_places, Vector1 strengths, Matrix theta, Vector1 options, Vector1 signs,
+                          Cube starts, Cube received, Bytes spiked, Bytes arrived, Cube error, TraceBuffer trace,
+                          Tensor own_trace, ffi::Result<Vector1> gradient, ffi::Result<TraceBuffer> new_trace,
+                          ffi::Result<Matrix> own_gradient, ffi::Result<Tensor> new_own_trace, ffi::Result<Cube> left,
+                          ffi::Result<Tensor> trace_left, ffi::Result<Cube> carry, ffi::Result<Tensor> decay) {
+  constexpr int64_t S = Cell::kTraced, L = Cell::kLearned;
+  const int64_t rows = Dim(indptr, 0) - 1, nnz = Dim(indices, 0), steps = Dim(received, 0), batch = Dim(received, 2);
+  const int64_t channels = Dim(signs, 0), units = Dim(error, 1), read = Dim(strengths, 0);
+  const bool others = Dim(*left, 0) != 0;
+  const bool fits =
+      rows >= 0 && Is(theta.dimensions(), {Cell::kNumbers, rows}) && Dim(options, 0) == Cell::kOptions && rows > 0 &&
+      channels % rows == 0 && Is(starts.dimensions(), {Cell::kStates, rows, batch}) &&
+      Is(received.dimensions(), {steps, rows, batch}) && SameShape(spiked, received) && SameShape(arrived, received) &&
+      Is(error.dimensions(), {steps, units, batch}) && Dim(read_starts, 0) == rows + 1 && Dim(read_units, 0) == read &&
+      Dim(read_places, 0) == read && Is(trace.dimensions(), {S, nnz, batch}) &&
+      Is(own_trace.dimensions(), {L, S, rows, batch}) && Dim(*gradient, 0) == nnz && SameShape(*new_trace, trace) &&
+      SameShape(*new_own_trace, own_trace) && Is(own_gradient->dimensions(), {L, rows}) &&
+      Is(carry->dimensions(), {rows, batch, S}) && Is(decay->dimensions(), {rows, batch, S, S}) &&
+      (!others ||
+       (Is(left->dimensions(), {steps, rows, batch}) && Is(trace_left->dimensions(), {steps, S, rows, batch})));
+  if (!fits) return Mismatch("window of a cell");
+  const float* from[Cell::kStates];
+  for (int64_t s = 0; s < Cell::kStates; ++s) from[s] = starts.typed_data() + s * rows * batch;
+  CellWindowArgs<Trace> args;
+  args.indptr = indptr.typed_data();
+  args.indices = indices.typed_data();
+  args.theta = theta.typed_data();
+  args.options = options.typed_data();
+  args.starts = from;
+  args.received = received.typed_data();
+  args.spiked = spiked.typed_data();
+  args.error = error.typed_data();
+  args.readout = {read_starts.typed_data(), read_units.typed_data(), read_places.typed_data(), rows};
+  args.strengths = strengths.typed_data();
+  args.trace = reinterpret_cast<const Trace*>(trace.typed_data());
+  args.own_trace = own_trace.typed_data();
+  args.gradient = gradient->typed_data();
+  args.new_trace = reinterpret_cast<Trace*>(new_trace->typed_data());
+  args.own_gradient = own_gradient->typed_data();
+  args.new_own_trace = new_own_trace->typed_data();
+  args.left = others ? left->typed_data() : nullptr;
+  args.trace_left = trace_left->typed_data();
+  args.carry = carry->typed_data();
+  args.decay = decay->typed_data();
+  args.rows = rows;
+  args.nnz = nnz;
+  args.batch = batch;
+  args.steps = steps;
+  args.units = units;
+  CellWindow<Cell>(pool, args, arrived.typed_data(), signs.typed_data(), channels);
+  return ffi::Error::Success();
+}
+
+inline auto OfStep() {
+  return ffi::Ffi::Bind()
+      .Ctx<ffi::ThreadPool>()
+      .Arg<Matrix>()
+      .Arg<Vector1>()
+      .Arg<Matrix>()
+      .RemainingArgs()
+      .RemainingRets();
+}
+
+template <typename Traces>
+constexpr auto OfWindow() {
+  return ffi::Ffi::Bind()
+      .Ctx<ffi::ThreadPool>()
+      .Arg<Ints>()
+      .Arg<Ints>()
+      .Arg<Ints>()
+      .Arg<Ints>()
+      .Arg<Ints>()
+      .Arg<Vector1>()
+      .Arg<Matrix>()
+      .Arg<Vector1>()
+      .Arg<Vector1>()
+      .Arg<Cube>()
+      .Arg<Cube>()
+      .Arg<Bytes>()
+      .Arg<Bytes>()
+      .Arg<Cube>()
+      .template Arg<Traces>()
+      .template Arg<Tensor>()
+      .template Ret<Vector1>()
+      .template Ret<Traces>()
+      .template Ret<Matrix>()
+      .template Ret<Tensor>()
+      .template Ret<Cube>()
+      .template Ret<Tensor>()
+      .template Ret<Cube>()
+      .template Ret<Tensor>();
+}
+
+}  // namespace
+}  // namespace connfit
+
+#pragma GCC visibility push(default)
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_adaptive_lif_step, (connfit::CellStepImpl<connfit::AdaptiveLif>),
+                              (connfit::OfStep()));
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_adaptive_lif_window,
+                              (connfit::CellWindowImpl<connfit::AdaptiveLif, float, connfit::Cube>),
+                              (connfit::OfWindow<connfit::Cube>()));
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_adaptive_lif_window_bf16,
+                              (connfit::CellWindowImpl<connfit::AdaptiveLif, connfit::Bfloat16, connfit::HalfCube>),
+                              (connfit::OfWindow<connfit::HalfCube>()));
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_lif_step, (connfit::CellStepImpl<connfit::Lif>), (connfit::OfStep()));
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_lif_window, (connfit::CellWindowImpl<connfit::Lif, float, connfit::Cube>),
+                              (connfit::OfWindow<connfit::Cube>()));
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_lif_window_bf16,
+                              (connfit::CellWindowImpl<connfit::Lif, connfit::Bfloat16, connfit::HalfCube>),
+                              (connfit::OfWindow<connfit::HalfCube>()));
+
+#pragma GCC visibility pop
