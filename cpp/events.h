@@ -68,12 +68,15 @@ CONNFIT_INLINE void ForEachSet(const uint8_t* set, int64_t count, const Found& f
   }
 }
 
-// The connections of the columns that are not 0, side by side: column n has those from starts[n] on.
+// The columns that are not 0, and where; and their connections side by side: column n has those from starts[n] on.
 struct Followed {
   std::vector<int32_t> columns;
+  std::vector<int64_t> lane_starts;
+  std::vector<int32_t> lanes;  // in which recordings, of column n from lane_starts[n] on
   std::vector<int64_t> starts;
   std::vector<int32_t> rows;
   std::vector<float> w;
+  int64_t additions;  // of a connection and a recording
 };
 
 // Copies the connections of the columns begin ... end - 1 of `to`; which weights come is known long before they do.
@@ -103,29 +106,53 @@ inline void CopyFollowed(const MatvecArgs& a, const ByColumn& by, int64_t begin,
   }
 }
 
-// As Matvec. A row adds up its columns in their order, so that results do not depend on threads; where following the
-// columns that are not 0 would take longer than going through all connections, these are gone through.
+// Lists the columns that are not 0; false where following them would take longer than going through all connections.
+inline bool ListFollowed(const MatvecArgs& a, const ByColumn& by, Followed& to) {
+  // In times of a connection that is passed in a row, which a further dozen of recordings doubles, one that is followed
+  // takes about six, and five for each recording that it counts in.
+  const int64_t most = a.nnz + a.nnz * a.batch / 12;
+  int64_t cost = 0;
+  to.columns.clear();
+  to.lanes.clear();
+  to.lane_starts.assign(1, 0);
+  to.starts.assign(1, 0);
+  to.additions = 0;
+  const auto add = [&](int64_t j) {
+    const int64_t count = by.indptr[j + 1] - by.indptr[j];
+    const int64_t lanes = to.lanes.size() - to.lane_starts.back();
+    to.columns.push_back(static_cast<int32_t>(j));
+    to.starts.push_back(to.starts.back() + count);
+    to.lane_starts.push_back(to.lanes.size());
+    to.additions += count * lanes;
+    cost += count * (6 + 5 * lanes);
+  };
+  if (a.batch == 1) {
+    ForEachNonzero(a.x, by.columns, [&](int64_t j) {
+      to.lanes.push_back(0);
+      add(j);
+    });
+    return cost <= most;
+  }
+  for (int64_t j = 0; j < by.columns && cost <= most; ++j) {
+    ForEachNonzero(a.x + j * a.batch, a.batch, [&](int64_t b) { to.lanes.push_back(static_cast<int32_t>(b)); });
+    if (static_cast<int64_t>(to.lanes.size()) > to.lane_starts.back()) add(j);
+  }
+  return cost <= most;
+}
+
+// As Matvec. A row adds up its columns in their order, so that results do not depend on threads.
 template <typename Pool>
 void EventMatvec(Pool& pool, const MatvecArgs& a, const ByColumn& by) {
   // Kept between calls, which come by the thousand: pages that are given back must be cleared again.
   thread_local Followed followed;
   Followed& to = followed;
-  to.columns.clear();
-  to.starts.assign(1, 0);
-  ForEachNonzero(a.x, by.columns * a.batch, [&](int64_t at) {
-    const int32_t j = static_cast<int32_t>(at / a.batch);
-    if (!to.columns.empty() && to.columns.back() == j) return;
-    to.columns.push_back(j);
-    to.starts.push_back(to.starts.back() + by.indptr[j + 1] - by.indptr[j]);
-  });
+  if (!ListFollowed(a, by, to)) return Matvec(pool, a);
   const int64_t active = to.columns.size(), work = to.starts[active];
-  // A connection that is followed takes about five times as long as one that is passed in a row.
-  if (work * 5 > a.nnz) return Matvec(pool, a);
   to.rows.resize(work);
   to.w.resize(work);
   const int64_t parts = std::clamp<int64_t>(std::min(work / 4096, active), 1, 8);
   ParallelFor(pool, parts, [&](int64_t c) { CopyFollowed(a, by, active * c / parts, active * (c + 1) / parts, to); });
-  const int64_t chunks = std::clamp<int64_t>(work * a.batch / 16384, 1, 8);
+  const int64_t chunks = std::clamp<int64_t>(to.additions / 16384, 1, 8);
   ParallelFor(pool, chunks, [&](int64_t c) {
     const int32_t begin = static_cast<int32_t>(a.rows * c / chunks),
                   end = static_cast<int32_t>(a.rows * (c + 1) / chunks);
@@ -140,7 +167,7 @@ void EventMatvec(Pool& pool, const MatvecArgs& a, const ByColumn& by) {
       const float* x = a.x + static_cast<int64_t>(to.columns[n]) * a.batch;
       for (; e < stop; ++e) {
         float* y = a.y + static_cast<int64_t>(rows[e]) * a.batch;
-        for (int64_t b = 0; b < a.batch; ++b) y[b] += to.w[e] * x[b];
+        for (int64_t l = to.lane_starts[n]; l < to.lane_starts[n + 1]; ++l) y[to.lanes[l]] += to.w[e] * x[to.lanes[l]];
       }
     }
   });

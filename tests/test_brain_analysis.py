@@ -233,6 +233,8 @@ def test_files_of_an_analysis(analysed: tuple[Path, Analysis]) -> None:
         assert arrays["mean_rate"].shape == (NEURONS,) and (arrays["rate_deviation"] >= 0).all()
     short = json.loads((out / "metrics.json").read_text())
     assert short["parts"] == {} and short["analysis"]["findings"] == list(analysis.findings)
+    # Rate neurons do not spike: nothing is said of it.
+    assert analysis.spikes is None and "spikes" not in content and "spikes" not in short["analysis"]
     radius = short["analysis"]["radius_and_lyapunov_per_s"]["after"]["jacobian_closed"]
     assert radius == analysis.stability.after.radius("jacobian_closed") is not None
     # A start at synapse counts has their ranks, but for ties.

@@ -25,6 +25,7 @@ from connfit.evaluation.evaluate_run import evaluate_run
 from connfit.evaluation.forecasts import Forecasts
 from connfit.evaluation.residual_noise import Residuals, draw_noise, residuals_of
 from connfit.export.report_tables import _tables
+from connfit.models.connectome_model import ConnectomeModel
 from connfit.models.forecaster import ModelForecaster
 from connfit.models.rollout import Shown, State, Stepped, rollout
 from connfit.report.assemble import texts
@@ -75,6 +76,7 @@ def _rates(model: object, params: object, kept: None, now: Stepped, also: None) 
 
 def test_spikes_are_those_of_a_run_of_single_steps(spiking: cf.Fit) -> None:
     """Nothing is fed back here, so that frames are nothing but so many steps."""
+    assert isinstance(spiking.model, ConnectomeModel)
     alone = replace(spiking.model, drive=None)
     forecaster = replace(spiking.forecaster(), model=alone)
     recording = forecaster.cohort.recordings[0]
@@ -135,6 +137,18 @@ def test_fewer_seconds_are_the_beginning(spiking: cf.Fit) -> None:
     assert len(short.raster.rows) == 5 < short.raster.spiking
 
 
+def test_noise_reaches_neurons_through_the_drive(spiking: cf.Fit) -> None:
+    recording, brain = spiking.cohort.recordings[0], spiking.forecaster()
+    driven = replace(brain, params={**brain.params, "drive": np.full_like(brain.params["drive"], 0.1)})
+    errors = 20 * np.random.default_rng(0).normal(size=(50, len(recording.units)))
+    given = {"warmup": 5, "seconds": 2.0, "neurons": 5, "seed": 0}
+    loud, quiet = (
+        fitted_spikes(driven, recording, spiking.connectome, Residuals(size * errors, "errors", 50), **given)[1].counts
+        for size in (1, 0)
+    )
+    assert (loud != quiet).any()
+
+
 def test_neurons_at_the_limit_spike_as_soon_as_the_cell_lets_them(spiking: cf.Fit) -> None:
     """A current that no threshold resists: every neuron is at its limit, which the cell is asked for otherwise."""
     recording, brain = spiking.cohort.recordings[0], spiking.forecaster()
@@ -187,6 +201,11 @@ def test_figures_name_odd_groups(analysed: tuple[Path, Analysis], monkeypatch: p
     raster = fitted_spikes_drawings(analysis)[0].draw()
     labels = [label.get_text() for label in raster.axes[0].get_yticklabels()]
     assert "$x_1$" in labels and "D\\x1b[31m" in labels and "(none)" in labels
+    rates = fitted_spikes_drawings(analysis)[1].draw()
+    rates.canvas.draw()
+    low, high = rates.axes[0].get_xlim()
+    shown = [label for label in rates.axes[0].get_xticklabels() if low <= label.get_position()[0] <= high]
+    assert len(shown) >= 2 and all(float(label.get_text()) > 0 for label in shown)
 
 
 def test_a_raster_ends_where_there_is_no_room(monkeypatch: pytest.MonkeyPatch, spiking: cf.Fit) -> None:

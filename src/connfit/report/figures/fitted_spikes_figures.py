@@ -80,7 +80,11 @@ def spike_statistics_figure(found: FittedSpikes) -> Figure:
         left, right = figure.subplots(1, 2)
         if _bars(left, found.rates, "no neuron spiked"):
             left.set_xscale("log")
-            left.xaxis.set_major_locator(LogLocator(10))
+            # Over few decades powers of ten alone may be one label, or none.
+            low, high = found.rates.edges[0] / 1.3, found.rates.edges[-1] * 1.3
+            subs = (1,) if high > 100 * low else (1, 2, 5) if high > 5 * low else tuple(range(1, 10))
+            left.set_xlim(low, high)
+            left.xaxis.set_major_locator(LogLocator(10, subs=subs))
             left.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:g}"))
             left.xaxis.set_minor_formatter(NullFormatter())
             left.set_xlabel("rate (Hz)")
@@ -100,7 +104,7 @@ def spike_statistics_figure(found: FittedSpikes) -> Figure:
             right.set_title(title, loc="left")
         for axes in (left, right):
             if axes.get_legend_handles_labels()[0]:
-                axes.legend(fontsize=7, loc="upper right")
+                axes.legend(fontsize=7, loc="best")
         return figure
 
 

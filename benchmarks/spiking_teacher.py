@@ -1,0 +1,122 @@
+"""Fit a spiking teacher of 2,000 neurons, also on rewired wiring: does a spiking fit learn, and from the wiring?
+
+    python benchmarks/spiking_teacher.py               # two fits, some minutes each on two cores
+    python benchmarks/spiking_teacher.py --epochs 3    # a look
+
+The teacher is a SURROGATE: leaky integrate-and-fire neurons of 20 types in steps of 1 ms with weights of their own, a
+current, noise, and odours that two types smell, written down here and nothing of connfit. Recorded are the mean rates
+of its types and the odours. A student knows wiring and signs, not the weights, the current or the noise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+import connfit as cf
+
+NEURONS, TYPES, DEGREE, FRAMES, STEPS = 2_000, 20, 40, 600, 100
+SMELLS = {"apple": 0, "vinegar": 9}
+"""Odours, and the types that smell them."""
+
+INHIBITORY = (2, 5, 8, 13, 17)
+QUANTUM_MV = 0.275
+
+
+def wiring(rng: np.random.Generator) -> tuple[pd.DataFrame, sp.csr_array]:
+    """Neurons, and counts of synapses [postsynaptic, presynaptic]: a third of the pairs of types is connected."""
+    of_type = np.arange(NEURONS) % TYPES
+    table = pd.DataFrame({"id": [f"n{k:04d}" for k in range(NEURONS)], "type": [f"type{k}" for k in of_type]})
+    table["transmitter"] = np.where(np.isin(of_type, INHIBITORY), "GABA", "acetylcholine")
+    meet = rng.random((TYPES, TYPES)) < 1 / 3
+    np.fill_diagonal(meet, False)
+    sources = [np.flatnonzero(meet[k][of_type]) for k in range(TYPES)]
+    chosen = [rng.choice(of, min(DEGREE, len(of)), replace=False) for of in (sources[k] for k in of_type)]
+    rows = np.repeat(np.arange(NEURONS), [len(of) for of in chosen])
+    counts = sp.csr_array((rng.integers(1, 7, len(rows)), (rows, np.concatenate(chosen))), shape=(NEURONS, NEURONS))
+    return table, counts
+
+
+def record(rng: np.random.Generator, table: pd.DataFrame, counts: sp.csr_array) -> pd.DataFrame:
+    """Rates of types at 10 Hz, and the odours."""
+    of_type = np.arange(NEURONS) % TYPES
+    weights = counts.astype(np.float64)
+    weights.data *= QUANTUM_MV * rng.lognormal(0, 0.5, weights.nnz)
+    weights = (weights @ sp.diags_array(np.where(table["transmitter"] == "GABA", -1.0, 1.0))).tocsc()
+    odours, now = np.zeros((FRAMES, len(SMELLS))), np.zeros(len(SMELLS))
+    for frame in range(FRAMES):
+        now = 0.8 * now + 0.6 * rng.normal(size=len(SMELLS))
+        odours[frame] = np.maximum(now, 0)
+    smells = 0.9 * np.column_stack([of_type == k for k in SMELLS.values()])
+    current = rng.normal(1.25, 0.2, NEURONS)
+    keeps_v, keeps_g = np.exp(-1 / 20), np.exp(-1 / 5)
+    passes = 5 / (20 - 5) * (keeps_v - keeps_g)
+    v, g, spikes = np.zeros(NEURONS), np.zeros(NEURONS), np.zeros((FRAMES, NEURONS))
+    for step in range(STEPS * FRAMES):
+        spiking = v > 7
+        spikes[step // STEPS] += spiking
+        x = weights @ spiking + current + smells @ odours[step // STEPS] + 0.8 * rng.normal(size=NEURONS)
+        v = np.where(spiking, 0, keeps_v * v + passes * g)
+        g = np.where(spiking, 0, keeps_g * g + x)
+    rates = {f"type{k}": spikes[:, of_type == k].mean(axis=1) / (STEPS / 1000) for k in range(TYPES)}
+    seconds = np.arange(FRAMES) * STEPS / 1000
+    return pd.DataFrame({"time_s": seconds, **rates, **dict(zip(SMELLS, odours.T, strict=True))}).round(5)
+
+
+def main() -> None:
+    """Print both fits beside the baselines; fail where the fit does not beat what it must."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--seed", type=int, default=5, help="of the teacher")
+    options = parser.parse_args()
+    rng = np.random.default_rng(options.seed)
+    table, counts = wiring(rng)
+    movie = record(rng, table, counts)
+    with tempfile.TemporaryDirectory() as name:
+        folder, pairs = Path(name), counts.tocoo()
+        ids = table["id"].to_numpy()
+        edges = pd.DataFrame({"pre": ids[pairs.col], "post": ids[pairs.row], "synapses": pairs.data})
+        for file, frame in (("edges.csv", edges), ("neurons.csv", table), ("animal.csv", movie)):
+            frame.to_csv(folder / file, index=False)
+        brain = cf.connectome_from_tables(
+            "teacher", folder / "edges.csv", folder / "neurons.csv", sign_rule="shiu"
+        )  # fmt: skip
+        recording = cf.read_recording(folder / "animal.csv", inputs=tuple(SMELLS), kind="rate")
+    mean = movie[[f"type{k}" for k in range(TYPES)]].to_numpy().mean()
+    print(f"SURROGATE teacher: {NEURONS:,} neurons, {brain.m:,} connections, {FRAMES} frames, {mean:.1f} Hz on average")
+    found = {}
+    for label, of in (("wiring", brain), ("rewired", cf.make_null(brain, "rewire_degrees", seed=1))):
+        began = time.perf_counter()
+        fit = cf.fit(
+            of, recording, epochs=options.epochs, time_constant_frames=0.5, progress=False, left_out_units=0,
+            cell="lif", substeps=STEPS, drive="none", readout="types", preprocess=(), preset="d-rtrl", window=STEPS,
+            channels=tuple(SMELLS), exogenous=True, targets={k: f"type=type{v}" for k, v in SMELLS.items()},
+        )  # fmt: skip
+        seconds = time.perf_counter() - began
+        evaluation = cf.evaluate(fit)
+        found[label] = evaluation
+        print(f"\n{label}: {options.epochs} epochs in {seconds:.0f} s\n{evaluation.table().round(3).to_string()}")
+    ours, null = (found[name].parts["test"] for name in ("wiring", "rewired"))
+    start = found["wiring"].at_initialisation["test"]
+    line = found["wiring"].data.fc_corr_train_vs_test
+    checks = {
+        "start": (ours.skill(1), start.skill(1)),
+        "persistence": (ours.skill(1), 0.0),
+        "rewired wiring": (ours.skill(1), null.skill(1)),
+        "functional connectivity of free runs, the data's own": (ours.free_run.fc_corr, line),
+    }
+    print()
+    for name, (mine, other) in checks.items():
+        print(f"{name}: {mine:.3f} against {other:.3f}: {'above' if mine > other else 'NOT ABOVE'}")
+    sys.exit(not all(mine > other for mine, other in checks.values()))
+
+
+if __name__ == "__main__":
+    main()
