@@ -23,13 +23,13 @@ class LifCell {
   static constexpr int kNumbers = kAdapts ? 12 : 10, kOptions = 3;
   // Derivatives that may not be 0: of states (rows) by states, and by numbers.
   static constexpr bool kByState[4][4] = {
-      {true, true, false, true}, {true, true, false, true}, {true, false, true, true}, {true, false, false, true}};
+      {true, true, false, false}, {true, true, false, false}, {true, false, true, true}, {true, false, false, true}};
   static constexpr bool kByNumber[9][4] = {
       {false, true, false, false}, {false, false, true, false}, {true, false, false, false},
       {true, true, false, false},  {true, true, true, true},    {false, false, true, false},
-      {false, false, true, false}, {false, false, false, true}, {true, true, true, true}};
+      {false, false, true, false}, {false, false, false, true}, {false, false, true, true}};
   // Whether state q acts on state s, after any number of steps.
-  static constexpr bool Reaches(int s, int q) { return s == q || q != 2; }
+  static constexpr bool Reaches(int s, int q) { return s == q || (q != 2 && (q != 3 || s == 2)); }
 
   struct Slopes {
     explicit Slopes(int64_t lanes) : room((kTraced + kLearned) * kTraced * lanes) {
@@ -144,8 +144,9 @@ class LifCell {
     const V free = left < 1.5f ? one : zero;
     const V kept = clears_ ? (left < 1.5f ? beta : one) : beta, open = clears_ ? stays : one, current = g * open;
     const V seen = (1.0f - gamma) * response * sigma;
-    const V to_v = -free * sigma * (clears_ ? alpha * v + kappa * g : alpha * v);
-    const V to_g = clears_ ? -kept * g * sigma : zero;
+    // Gradients of cells that adapt do not go through the reset.
+    const V to_v = kAdapts ? zero : -free * sigma * (clears_ ? alpha * v + kappa * g : alpha * v);
+    const V to_g = !kAdapts && clears_ ? -kept * g * sigma : zero;
     Store<W>(to.by_state[0][0] + z, alpha * free * stays + to_v);
     Store<W>(to.by_state[0][1] + z, kappa * free * open);
     Store<W>(to.by_state[1][0] + z, to_g);
@@ -163,11 +164,11 @@ class LifCell {
     Store<W>(to.by_number[5][2] + z, (1.0f - gamma) * spike);
     Store<W>(to.by_number[6][2] + z, 1.0f - gamma);
     if constexpr (kAdapts) {
-      const V a = Load<W>(now[4] + z), rho = number(10), jump = number(11), through[4] = {to_v, to_g, seen, sigma};
-      for (int p = 0; p < 4; ++p) {
-        Store<W>(to.by_state[p][3] + z, (p == 3 ? rho : zero) - jump * through[p]);
-        Store<W>(to.by_number[8][p] + z, -a * through[p]);
-      }
+      const V a = Load<W>(now[4] + z), rho = number(10), jump = number(11);
+      Store<W>(to.by_state[2][3] + z, -jump * seen);
+      Store<W>(to.by_state[3][3] + z, rho - jump * sigma);
+      Store<W>(to.by_number[8][2] + z, -a * seen);
+      Store<W>(to.by_number[8][3] + z, -a * sigma);
       Store<W>(to.by_state[3][0] + z, sigma);
       Store<W>(to.by_number[4][3] + z, -sigma);
       Store<W>(to.by_number[7][3] + z, a);

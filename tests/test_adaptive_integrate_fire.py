@@ -107,3 +107,29 @@ def test_balance_makes_up_for_the_adaptation_of_a_rate(hertz: float) -> None:
     np.testing.assert_allclose(
         neuron.balance(theta_of(jump=0.0), jnp.full((1, 1), 1e-3)), LIF().balance(theta, jnp.full((1, 1), 1e-3))
     )
+
+
+class ThroughReset(AdaptiveLIF):
+    """The cell with gradients as `LIF` has them."""
+
+    _through_reset = True
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize(("neuron", "bounded"), [(AdaptiveLIF(), True), (ThroughReset(), False)])
+def test_traces_of_a_neuron_that_spikes_fast_stay_bounded(neuron: AdaptiveLIF, bounded: bool) -> None:
+    """What potential, current and adaptation are to those at the start, where the threshold is far above 7 mV."""
+    keeps = {name: SHARES[name] ** 10 for name in SHARES}  # steps of 1 ms
+    theta = theta_of(**keeps, refractory=2.2, jump=1.0)
+    rng, traced = np.random.default_rng(0), (0, 1, 4)
+    x = jnp.asarray(rng.normal(40.0, 20.0, (3000, 1, 1)))
+    states, spikes = run(neuron, theta, (jnp.zeros((1, 1)),) * 5, x)
+    assert spikes.mean() > 0.05 and np.median(states[4]) > 10
+    found = jax.vmap(lambda h, x: neuron.jacobian(theta, h, (x,)).states)(states, x)
+    step = np.array([[np.zeros(3000) if found[p][q] is None else np.broadcast_to(found[p][q], (3000, 1, 1)).ravel()
+                      for q in traced] for p in traced])  # fmt: skip
+    trace, largest = np.eye(3), []
+    for t in range(3000):
+        trace = step[..., t] @ trace
+        largest.append(np.abs(trace).max())
+    assert max(largest) < 2 if bounded else max(largest) > 1e30

@@ -25,7 +25,8 @@ class AdaptiveLIF(LIF):
     The form and the scale are those of the ALIF neuron of Bellec et al. 2020, Nature Communications 11:3625 (β for
     `jump`): a spike adds 1 to a, whatever the step, and `jump` is how many millivolts it raises the threshold by. At n
     steps from spike to spike a spike meets ``θ + jump ρ^(n-1) / (1 - ρ^n)``. `adaptation`, τ_a, starts at the 200 ms of
-    their code, `jump` at a tenth of the threshold.
+    their code, `jump` at a tenth of the threshold. As in their eligibility traces, gradients do not go through the
+    reset: of a threshold that has risen above the surrogate's width they would grow with every spike.
 
     Parameters
     ----------
@@ -45,6 +46,7 @@ class AdaptiveLIF(LIF):
         TimeConstant("adaptation", start=0.2, low=0.001, high=100.0),
         Parameter("jump", start=0.7, low=0.0, high=100.0, unit="mV"),
     )
+    _through_reset = False
 
     def step(self, theta: Theta, h: States, x: States) -> States:
         """Move what `LIF` does, and let spikes raise the threshold."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from jaxtyping import Array
 
 from connfit.errors import ConfigError, one_of
 from connfit.models.cells import CELLS, Cell
-from connfit.models.neuron import CompiledCell, Jacobian, Neuron, Reading, Slopes, States, Theta
+from connfit.models.neuron import CompiledCell, Jacobian, Neuron, Reading, Slopes, States, Theta, total
 from connfit.models.parameter import Duration, Parameter, PerSecond, TimeConstant
 from connfit.models.surrogate_spikes import SURROGATES, spike, surrogate_slope
 
@@ -102,6 +102,8 @@ class LIF(Neuron):
     shows = 3
     spikes = True
     code = "lif"
+    _through_reset: ClassVar[bool] = True
+    """Whether gradients go through the reset, too, as far as it follows from the potential; `cpp/lif.h` knows it."""
 
     def __post_init__(self) -> None:
         one_of("surrogate", self.surrogate, SURROGATES)
@@ -125,8 +127,9 @@ class LIF(Neuron):
         count = _counted(theta, z, count)
         free = _is_free(count)
         beta, gamma = theta["synapse"], theta["time_constants"]
-        current = g * (1 - z) if self.clears else g
-        moved = theta["membrane"] * (v * (1 - z)) + self._passed(theta)[0] * current
+        kept = 1 - (z if self._through_reset else jax.lax.stop_gradient(z))
+        current = g * kept if self.clears else g
+        moved = theta["membrane"] * (v * kept) + self._passed(theta)[0] * current
         after = beta * current + x[0]
         if self.clears:
             after = jnp.where(free, after, current)
@@ -193,11 +196,11 @@ class LIF(Neuron):
         alpha, beta, gamma = theta["membrane"], theta["synapse"], theta["time_constants"]
         stays = 1 - z
         to_v, to_g, _, to_rate = self._through_spike(theta, at)
-        assert to_v is not None and to_rate is not None
+        assert to_rate is not None
         kept = jnp.where(free != 0, beta, 1) * stays if self.clears else beta
         passed = self._passed(theta)[0] * free
         states = (
-            (alpha * free * stays + to_v, passed * stays if self.clears else passed, None, None),
+            (total((alpha * free * stays, to_v)), passed * stays if self.clears else passed, None, None),
             (to_g, kept, None, None),
             (None, None, None, None),
             (to_rate, None, None, gamma),
@@ -229,6 +232,8 @@ class LIF(Neuron):
         alpha, beta = theta["membrane"], theta["synapse"]
         seen = (1 - theta["time_constants"]) * theta["response"] * sigma
         lost = alpha * v
+        if not self._through_reset:
+            return None, None, None, seen
         if not self.clears:
             return -free * lost * sigma, None, None, seen
         lost += self._passed(theta)[0] * g
