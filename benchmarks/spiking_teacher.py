@@ -4,8 +4,9 @@
     python benchmarks/spiking_teacher.py --epochs 3    # a look
 
 The teacher is a SURROGATE: leaky integrate-and-fire neurons of 20 types in steps of 1 ms with weights of their own, a
-current, noise, and odours that two types smell, written down here and nothing of connfit. Recorded are the mean rates
-of its types and the odours. A student knows wiring and signs, not the weights, the current or the noise.
+current, noise, and odours that two types smell; `examples/tutorials/make_files.py` steps it, and nothing of connfit.
+Recorded are the mean rates of its types and the odours. A student knows wiring and signs, not the weights, the current
+or the noise.
 """
 
 from __future__ import annotations
@@ -22,7 +23,11 @@ import scipy.sparse as sp
 
 import connfit as cf
 
-NEURONS, TYPES, DEGREE, FRAMES, STEPS = 2_000, 20, 40, 600, 100
+sys.path.append(str(Path(__file__).resolve().parents[1] / "examples" / "tutorials"))
+
+from make_files import STEPS, make_odours, spike
+
+NEURONS, TYPES, DEGREE, FRAMES = 2_000, 20, 40, 600
 SMELLS = {"apple": 0, "vinegar": 9}
 """Odours, and the types that smell them."""
 
@@ -50,21 +55,10 @@ def record(rng: np.random.Generator, table: pd.DataFrame, counts: sp.csr_array) 
     weights = counts.astype(np.float64)
     weights.data *= QUANTUM_MV * rng.lognormal(0, 0.5, weights.nnz)
     weights = (weights @ sp.diags_array(np.where(table["transmitter"] == "GABA", -1.0, 1.0))).tocsc()
-    odours, now = np.zeros((FRAMES, len(SMELLS))), np.zeros(len(SMELLS))
-    for frame in range(FRAMES):
-        now = 0.8 * now + 0.6 * rng.normal(size=len(SMELLS))
-        odours[frame] = np.maximum(now, 0)
+    odours = make_odours(FRAMES, rng)
     smells = 0.9 * np.column_stack([of_type == k for k in SMELLS.values()])
     current = rng.normal(1.25, 0.2, NEURONS)
-    keeps_v, keeps_g = np.exp(-1 / 20), np.exp(-1 / 5)
-    passes = 5 / (20 - 5) * (keeps_v - keeps_g)
-    v, g, spikes = np.zeros(NEURONS), np.zeros(NEURONS), np.zeros((FRAMES, NEURONS))
-    for step in range(STEPS * FRAMES):
-        spiking = v > 7
-        spikes[step // STEPS] += spiking
-        x = weights @ spiking + current + smells @ odours[step // STEPS] + 0.8 * rng.normal(size=NEURONS)
-        v = np.where(spiking, 0, keeps_v * v + passes * g)
-        g = np.where(spiking, 0, keeps_g * g + x)
+    spikes = spike(lambda spiking: weights @ spiking, current, smells, odours, rng)
     rates = {f"type{k}": spikes[:, of_type == k].mean(axis=1) / (STEPS / 1000) for k in range(TYPES)}
     seconds = np.arange(FRAMES) * STEPS / 1000
     return pd.DataFrame({"time_s": seconds, **rates, **dict(zip(SMELLS, odours.T, strict=True))}).round(5)
@@ -85,9 +79,7 @@ def main() -> None:
         edges = pd.DataFrame({"pre": ids[pairs.col], "post": ids[pairs.row], "synapses": pairs.data})
         for file, frame in (("edges.csv", edges), ("neurons.csv", table), ("animal.csv", movie)):
             frame.to_csv(folder / file, index=False)
-        brain = cf.connectome_from_tables(
-            "teacher", folder / "edges.csv", folder / "neurons.csv", sign_rule="shiu"
-        )  # fmt: skip
+        brain = cf.connectome_from_tables("teacher", folder / "edges.csv", folder / "neurons.csv", sign_rule="shiu")
         recording = cf.read_recording(folder / "animal.csv", inputs=tuple(SMELLS), kind="rate")
     mean = movie[[f"type{k}" for k in range(TYPES)]].to_numpy().mean()
     print(f"SURROGATE teacher: {NEURONS:,} neurons, {brain.m:,} connections, {FRAMES} frames, {mean:.1f} Hz on average")

@@ -27,6 +27,7 @@ struct CellWindowArgs {
   const float* received;       // [steps, rows, batch]
   const uint8_t* spiked;       // [steps, rows, batch] 1 where the states before a step make a spike
   const float* error;          // [steps, units, batch] adjoint of what is read
+  const uint8_t* scored;       // [steps] 0 where `error` is 0; `CellWindow` finds it
   ByColumn readout;            // whose columns are the neurons, and rows the units
   const float* strengths;      // [of the readout]
   const Trace* trace;          // [S, nnz, batch]; may be the same memory as new_trace
@@ -104,8 +105,8 @@ CONNFIT_INLINE void CellForward(const Args& a, CellBlock<Cell>& block, int64_t f
 // Adds what read-outs of step t say of the lanes first ... first + count - 1.
 template <typename Args>
 CONNFIT_INLINE void AddRead(const Args& a, int64_t t, int64_t first, int64_t count, float* adjoint) {
+  if (a.scored[t] == 0) return;
   const float* error = a.error + t * a.units * a.batch;
-  if (std::all_of(error, error + a.units * a.batch, [](float of_unit) { return of_unit == 0.0f; })) return;
   for (int64_t z = 0; z < count; ++z) {
     const int64_t neuron = (first + z) / a.batch, b = (first + z) % a.batch;
     for (int32_t e = a.readout.indptr[neuron]; e < a.readout.indptr[neuron + 1]; ++e) {
@@ -288,8 +289,14 @@ struct SpikeLists {
 };
 
 template <typename Cell, typename Pool, typename Trace>
-void CellWindow(Pool& pool, const CellWindowArgs<Trace>& a, const uint8_t* arrived, const float* signs,
-                int64_t channels) {
+void CellWindow(Pool& pool, CellWindowArgs<Trace> a, const uint8_t* arrived, const float* signs, int64_t channels) {
+  const int64_t read = a.units * a.batch;
+  std::vector<uint8_t> scored(a.steps);
+  for (int64_t t = 0; t < a.steps; ++t) {
+    const float* error = a.error + t * read;
+    scored[t] = std::any_of(error, error + read, [](float of_unit) { return of_unit != 0.0f; });
+  }
+  a.scored = scored.data();
   const SpikeLists lists(arrived, signs, channels, a.rows, a.batch, a.steps);
   const int64_t work = a.indptr[a.rows] * (1 + a.batch) + a.rows * a.batch * a.steps;
   const int64_t chunks = std::min(ChunkCount(work), std::max<int64_t>(1, a.rows / 64));

@@ -46,7 +46,7 @@ ffi::Error CellWindowImpl(ffi::ThreadPool pool, Ints indptr, Ints indices, Ints 
   const int64_t channels = Dim(signs, 0), units = Dim(error, 1), read = Dim(strengths, 0);
   const bool others = Dim(*left, 0) != 0;
   const bool fits =
-      rows >= 0 && Is(theta.dimensions(), {Cell::kNumbers, rows}) && Dim(options, 0) == Cell::kOptions && rows > 0 &&
+      rows > 0 && Is(theta.dimensions(), {Cell::kNumbers, rows}) && Dim(options, 0) == Cell::kOptions && rows > 0 &&
       channels % rows == 0 && Is(starts.dimensions(), {Cell::kStates, rows, batch}) &&
       Is(received.dimensions(), {steps, rows, batch}) && SameShape(spiked, received) && SameShape(arrived, received) &&
       Is(error.dimensions(), {steps, units, batch}) && Dim(read_starts, 0) == rows + 1 && Dim(read_units, 0) == read &&

@@ -28,6 +28,7 @@ from connfit.export.report_tables import _tables
 from connfit.models.connectome_model import ConnectomeModel
 from connfit.models.forecaster import ModelForecaster
 from connfit.models.rollout import Shown, State, Stepped, rollout
+from connfit.recordings import Recording
 from connfit.report.assemble import texts
 from connfit.report.run_files import RunFiles
 from connfit.report.sections import analysis_section
@@ -63,9 +64,12 @@ def analysed(spiking: cf.Fit, tmp_path_factory: pytest.TempPathFactory) -> tuple
         return out, pipeline.analyze(out, analyses={"spikes": {"neurons": 20}})
 
 
-def spikes_of(forecaster: ModelForecaster, *run: object) -> tuple[np.ndarray, np.ndarray]:
+def spikes_of(
+    forecaster: ModelForecaster, recording: Recording, start: int, frames: int, warmup: int,
+    noise: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Readings and spikes of a spiking run."""
-    readings, bits = zip(*forecaster.spiking_run(*run), strict=True)  # type: ignore[arg-type]
+    readings, bits = zip(*forecaster.spiking_run(recording, start, frames, warmup, noise), strict=True)
     spikes = np.unpackbits(np.concatenate(bits), axis=1, count=forecaster.model.neurons)
     return np.concatenate(readings), spikes.astype(bool)
 

@@ -7,6 +7,7 @@ takes pynwb.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -183,6 +184,45 @@ def write_stimulus(folder: Path) -> None:
 TYPES, OF_A_TYPE, STEPS = 8, 25, 100
 
 
+def make_odours(frames: int, random: np.random.Generator) -> np.ndarray:
+    """Return [frames, 2] how strong two odours are."""
+    odours, now = np.zeros((frames, 2)), np.zeros(2)
+    for frame in range(frames):
+        now = 0.8 * now + 0.6 * random.normal(size=2)
+        odours[frame] = np.maximum(now, 0)
+    return odours
+
+
+def spike(
+    receive: Callable[[np.ndarray], np.ndarray],
+    current: np.ndarray,
+    smells: np.ndarray,
+    odours: np.ndarray,
+    random: np.random.Generator,
+) -> np.ndarray:
+    """Return [frames, neurons] spikes of leaky integrate-and-fire neurons in `STEPS` steps of 1 ms per frame.
+
+    Parameters
+    ----------
+    receive
+        What each neuron receives from those that spike, in millivolts.
+    current, smells
+        [neurons] and [neurons, 2] what else each gets in a step: always, and of each odour.
+    """
+    size = len(current)
+    keeps_v, keeps_g = np.exp(-1 / 20), np.exp(-1 / 5)
+    passes = 5 / (20 - 5) * (keeps_v - keeps_g)
+    v, g, spikes = np.zeros(size), np.zeros(size), np.zeros((len(odours), size))
+    for step in range(STEPS * len(odours)):
+        spiking = v > 7
+        spikes[step // STEPS] += spiking
+        free = ~spiking  # for 2.2 ms, which is a step without moving
+        x = receive(spiking) + current + smells @ odours[step // STEPS]
+        x += 0.8 * random.normal(size=size)
+        v, g = np.where(free, keeps_v * v + passes * g, 0), np.where(free, keeps_g * g + x, 0)
+    return spikes
+
+
 def write_spiking(folder: Path) -> None:
     """Write `edges.csv`, `neurons.csv`, and `animal.csv`: rates of types of a spiking brain at 10 Hz, and two odours.
 
@@ -202,22 +242,10 @@ def write_spiking(folder: Path) -> None:
     brain = Brain(table, counts, counts * np.where(inhibitory, -0.275, 0.275) * random.lognormal(0, 0.5, counts.shape))
     table.to_csv(folder / "neurons.csv", index=False)
     brain.edges("pre", "post", "synapses").to_csv(folder / "edges.csv", index=False)
-    odours, now = np.zeros((frames, 2)), np.zeros(2)
-    for frame in range(frames):
-        now = 0.8 * now + 0.6 * random.normal(size=2)
-        odours[frame] = np.maximum(now, 0)
+    odours = make_odours(frames, random)
     smells = 0.9 * np.column_stack([of_type == 0, of_type == 4])
     current = random.normal(1.3, 0.2, size)
-    keeps_v, keeps_g = np.exp(-1 / 20), np.exp(-1 / 5)
-    passes = 5 / (20 - 5) * (keeps_v - keeps_g)
-    v, g, spikes = np.zeros(size), np.zeros(size), np.zeros((frames, size))
-    for step in range(STEPS * frames):
-        spiking = v > 7
-        spikes[step // STEPS] += spiking
-        free = ~spiking  # for 2.2 ms, which is a step without moving
-        x = brain.weights[:, spiking].sum(axis=1) + current + smells @ odours[step // STEPS]
-        x += 0.8 * random.normal(size=size)
-        v, g = np.where(free, keeps_v * v + passes * g, 0), np.where(free, keeps_g * g + x, 0)
+    spikes = spike(lambda spiking: brain.weights[:, spiking].sum(axis=1), current, smells, odours, random)
     seconds = np.arange(frames) * STEPS / 1000
     rates = {f"type{k}": spikes[:, of_type == k].mean(axis=1) / (STEPS / 1000) for k in range(TYPES)}
     recorded = pd.DataFrame({"time_s": seconds, **rates, "apple": odours[:, 0], "vinegar": odours[:, 1]})

@@ -32,14 +32,11 @@ def frame_steps(
         What is kept after each, [steps, ...]; None: nothing.
     """
     now, inner = before, None
-    if steps > 1 and keep is None:
-        now = jax.lax.fori_loop(0, steps - 1, lambda _, now: move(now)[0], now)
-    elif steps > 1:
+    if steps > 1:
 
-        def moved(now: Neurons, _: None) -> tuple[Neurons, Array]:
-            assert keep is not None
+        def moved(now: Neurons, _: None) -> tuple[Neurons, Array | None]:
             after = move(now)[0]
-            return after, keep(after)
+            return after, None if keep is None else keep(after)
 
         now, inner = jax.lax.scan(moved, now, None, steps - 1)
     now, seen = move(now)

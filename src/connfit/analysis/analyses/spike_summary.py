@@ -39,8 +39,6 @@ class SpikeOptions(Options, frozen=True):
 def examine(brain: FittedBrain, *, seconds: float, neurons: int) -> FittedSpikes:
     """Run the test part of the first recording freely; with a reason where that is not possible."""
     recording = brain.fit.cohort.recordings[0]
-    if not spikes(brain.fit):
-        return FittedSpikes(reason="the cells do not spike")
     try:
         found, trains = fitted_spikes(
             brain.forecaster("model"), recording, brain.connectome, brain.residuals("model", 0),
