@@ -60,7 +60,9 @@ def test_evaluation_grows_with_the_recording_and_little_else(job: Job) -> None:
 def test_evaluation_holds_what_baselines_hold_of_many_units(job: Job) -> None:
     job = replace(job, config=override(job.config, ["evaluate.var_lags=[1, 2, 4]"]))
     few, many = (evaluation_memory(of_size(job, 100, units)) for units in (50, 500))
-    assert many["moments of baselines"] == 10**2 * few["moments of baselines"] > 0
+    # Of 1, 2 and 4 lags three matrices of all inputs, and inputs and units by units.
+    assert many["moments of baselines"] == 8 * 500**2 * (3 * (1 + 4 + 16) + 2 + 3 + 5)
+    assert many["decomposition"] > 100e6 and "networks" not in many, "one comes after the other"
     assert few["networks"] > 100e6
     assert 100e6 > sum(few.values()) - few["libraries and programs"] - few["networks"]
     alone = override(job.config, ['evaluate.baselines=["mean"]', "evaluate.left_out_units=0"])

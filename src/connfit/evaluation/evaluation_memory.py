@@ -42,16 +42,19 @@ def evaluation_memory(job: Job) -> Mapping[str, int]:
     columns = 2 + len(job.config.evaluate.baselines)
     stages = [_stages(recording, job) for recording in recordings]
     largest = {name: max(stage[name] for stage in stages) for name in stages[0]}
-    moments = largest.pop("moments of baselines")
+    # Regressions share their moments, which stay while each of them is scored, and are gone before networks are fitted.
+    moments, networks = largest.pop("moments of baselines"), largest.pop("networks")
     stage = max(largest, key=lambda name: largest[name])
+    peak = {"moments of baselines": moments, stage: largest[stage]} if moments else {stage: largest[stage]}
+    if networks > sum(peak.values()):
+        peak = {"networks": networks}
     return MappingProxyType({
         "libraries and programs": LIBRARIES,
         "recordings": sum(recording.values.nbytes + recording.mask.nbytes for recording in recordings),
         "wiring": sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(job.model.recurrent)),
         "parameters": 2 * parameters,
         "errors": columns * sum(_errors(recording, job, "test") for recording in recordings),
-        **({"moments of baselines": moments} if moments else {}),
-        stage: largest[stage],
+        **peak,
     })  # fmt: skip
 
 
@@ -69,7 +72,6 @@ def _stages(recording: Recording, job: Job) -> dict[str, int]:
         moments, decomposition = _regressions(units, frames["train"], config.var_lags)
     errors = sum(_errors(recording, job, part) for part in PART_NAMES)
     return {
-        # Regressions share their moments, which stay while each of them is scored.
         "moments of baselines": moments,
         "ahead": errors + AHEAD * NUMBER * ahead * units,
         "free runs": NUMBER * (ahead * units + RUN * run * units + PAIRS * compared**2),
