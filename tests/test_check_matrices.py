@@ -127,6 +127,10 @@ def test_text_that_nothing_reads_is_counted_in_a_folder_and_an_error_by_name(fol
     checked = check_data([folder], Answers(unknown_transmitter="excitatory"))
     assert checked.ready and checked.other_files == 1
     assert [path.name for path, _ in checked.left_out] == ["places.tsv"]
+    (folder / "cells.xlsx").write_bytes(b"PK")
+    assert ["cells.xlsx", "spreadsheets are not read. Save the sheet as CSV in UTF-8"] in [
+        [path.name, why] for path, why in check_data([folder], Answers(unknown_transmitter="excitatory")).left_out
+    ]
     with pytest.raises(DataError, match=r"README\.txt: the format is not known"):
         check_data([folder / "edges.csv", folder / "scan.csv", folder / "README.txt"])
 
