@@ -48,7 +48,7 @@ def spiking(cell: str, *, drive: str = "dense") -> Spiking:
     rng = np.random.default_rng(3)
     brain = random_connectome(rng, NEURONS, 5)
     inputs = Inputs(rng.normal(size=(FRAMES, 1)), ("light",))
-    movie = Recording("movie", 30 + 5 * rng.normal(size=(FRAMES, 3)), UNITS, 1 / (STEP_S * SUBSTEPS), inputs=inputs)
+    movie = Recording("movie", 10 + 3 * rng.normal(size=(FRAMES, 3)), UNITS, 1 / (STEP_S * SUBSTEPS), inputs=inputs)
     cohort = Cohort.from_recordings(
         [movie.split(train=0.6, validation=0.2)], substeps=SUBSTEPS, inputs=InputsConfig(channels=("light",))
     )
