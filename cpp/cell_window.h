@@ -6,6 +6,7 @@
 // step with λ = 0 and Ψ = 1:
 //   λ += what read-outs say of the state that they see;   left(t) = B·λ;   trace_left(t) = Ψ B
 //   gradient of a number θ += D·λ;   its trace += Ψ D;    λ <- Aᵀ λ;       Ψ <- Ψ A
+//   and, where spikes are penalised, λ and gradients += what that says of the spikes with which the step begins
 // and for the connections of the neuron as `WindowOuter`, by lists of spikes.
 #pragma once
 
@@ -32,6 +33,8 @@ struct CellWindowArgs {
   const float* strengths;      // [of the readout]
   const Trace* trace;          // [S, nnz, batch]; may be the same memory as new_trace
   const float* own_trace;      // [learned, S, rows, batch]; may be the same memory as new_own_trace
+  const float* slope;          // [rows] adjoint of the spikes of a neuron, where counted; null: 0
+  const float* counted;        // [steps, batch]
   float* gradient;             // [nnz]
   Trace* new_trace;            // [S, nnz, batch]
   float* own_gradient;         // [learned, rows]
@@ -62,7 +65,8 @@ struct CellBlock {
         next(S * S * lanes),
         sums(L * lanes),
         own(L * S * lanes),
-        slopes(lanes) {
+        slopes(lanes),
+        sent(lanes) {
     cell.theta = theta.data();
     cell.stride = lanes;
   }
@@ -77,6 +81,7 @@ struct CellBlock {
   std::vector<float> trace_left;  // [S, steps, lanes]
   std::vector<float> adjoint, psi, next, sums, own;
   typename Cell::Slopes slopes;
+  std::vector<float> sent;  // adjoint of spikes
 };
 
 // The states before each step of the lanes first ... first + count - 1.
@@ -113,6 +118,13 @@ CONNFIT_INLINE void AddRead(const Args& a, int64_t t, int64_t first, int64_t cou
       adjoint[z] += a.strengths[a.readout.places[e]] * error[a.readout.rows[e] * a.batch + b];
     }
   }
+}
+
+// The adjoint of the spikes with which step t begins, of the lanes first ... first + count - 1.
+template <typename Args>
+CONNFIT_INLINE void SentAdjoint(const Args& a, int64_t t, int64_t first, int64_t count, float* sent) {
+  const float* counted = a.counted + t * a.batch;
+  for (int64_t z = 0; z < count; ++z) sent[z] = a.slope[(first + z) / a.batch] * counted[(first + z) % a.batch];
 }
 
 // Back through the steps of the lanes first ... first + count - 1.
@@ -174,6 +186,10 @@ CONNFIT_INLINE void CellBackward(const Args& a, CellBlock<Cell>& block, int64_t 
     };
     through(adjoint, next, [](int, int) { return true; }, 0);
     for (int s = 0; s < S; ++s) std::copy_n(next + s * lanes, count, adjoint + s * lanes);
+    if (a.slope != nullptr) {
+      SentAdjoint(a, t, first, count, block.sent.data());
+      block.cell.AddSent(now, block.sent.data(), count, lanes, adjoint, sums);
+    }
     for (int s = 0; s < S; ++s) through(psi + s * S * lanes, next + s * S * lanes, Cell::Reaches, s);
     std::swap(psi, next);
   }

@@ -1,4 +1,5 @@
-// Compiled cells as handlers that XLA calls: `CellStep` and `CellWindow` of each.
+// Compiled cells as handlers that XLA calls: `CellStep` and `CellWindow` of each. A window's last two arguments, the
+// adjoint of spikes, are there where spikes are penalised.
 
 #include "bfloat16.h"
 #include "cell_step.h"
@@ -38,13 +39,14 @@ template <typename Cell, typename Trace, typename TraceBuffer>
 ffi::Error CellWindowImpl(ffi::ThreadPool pool, Ints indptr, Ints indices, Ints read_starts, Ints read_units,
                           Ints read_places, Vector1 strengths, Matrix theta, Vector1 options, Vector1 signs,
                           Cube starts, Cube received, Bytes spiked, Bytes arrived, Cube error, TraceBuffer trace,
-                          Tensor own_trace, ffi::Result<Vector1> gradient, ffi::Result<TraceBuffer> new_trace,
+                          Tensor own_trace, ffi::RemainingArgs firing, ffi::Result<Vector1> gradient,
+                          ffi::Result<TraceBuffer> new_trace,
                           ffi::Result<Matrix> own_gradient, ffi::Result<Tensor> new_own_trace, ffi::Result<Cube> left,
                           ffi::Result<Tensor> trace_left, ffi::Result<Cube> carry, ffi::Result<Tensor> decay) {
   constexpr int64_t S = Cell::kTraced, L = Cell::kLearned;
   const int64_t rows = Dim(indptr, 0) - 1, nnz = Dim(indices, 0), steps = Dim(received, 0), batch = Dim(received, 2);
   const int64_t channels = Dim(signs, 0), units = Dim(error, 1), read = Dim(strengths, 0);
-  const bool others = Dim(*left, 0) != 0;
+  const bool others = Dim(*left, 0) != 0, penalised = firing.size() == 2;
   const bool fits =
       rows > 0 && Is(theta.dimensions(), {Cell::kNumbers, rows}) && Dim(options, 0) == Cell::kOptions && rows > 0 &&
       channels % rows == 0 && Is(starts.dimensions(), {Cell::kStates, rows, batch}) &&
@@ -53,6 +55,7 @@ ffi::Error CellWindowImpl(ffi::ThreadPool pool, Ints indptr, Ints indices, Ints 
       Dim(read_places, 0) == read && Is(trace.dimensions(), {S, nnz, batch}) &&
       Is(own_trace.dimensions(), {L, S, rows, batch}) && Dim(*gradient, 0) == nnz && SameShape(*new_trace, trace) &&
       SameShape(*new_own_trace, own_trace) && Is(own_gradient->dimensions(), {L, rows}) &&
+      (penalised || firing.size() == 0) &&
       Is(carry->dimensions(), {rows, batch, S}) && Is(decay->dimensions(), {rows, batch, S, S}) &&
       (!others ||
        (Is(left->dimensions(), {steps, rows, batch}) && Is(trace_left->dimensions(), {steps, S, rows, batch})));
@@ -76,6 +79,17 @@ ffi::Error CellWindowImpl(ffi::ThreadPool pool, Ints indptr, Ints indices, Ints 
   args.new_trace = reinterpret_cast<Trace*>(new_trace->typed_data());
   args.own_gradient = own_gradient->typed_data();
   args.new_own_trace = new_own_trace->typed_data();
+  args.slope = args.counted = nullptr;
+  if (penalised) {
+    const auto slope = firing.get<Vector1>(0);
+    const auto counted = firing.get<Matrix>(1);
+    if (!slope.has_value() || !counted.has_value() || Dim(*slope, 0) != rows ||
+        !Is(counted->dimensions(), {steps, batch})) {
+      return Mismatch("penalty on spikes");
+    }
+    args.slope = slope->typed_data();
+    args.counted = counted->typed_data();
+  }
   args.left = others ? left->typed_data() : nullptr;
   args.trace_left = trace_left->typed_data();
   args.carry = carry->typed_data();
@@ -119,6 +133,7 @@ constexpr auto OfWindow() {
       .Arg<Cube>()
       .template Arg<Traces>()
       .template Arg<Tensor>()
+      .RemainingArgs()
       .template Ret<Vector1>()
       .template Ret<Traces>()
       .template Ret<Matrix>()

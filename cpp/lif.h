@@ -74,6 +74,14 @@ class LifCell {
     for (; z < count; ++z) FindSome<1>(now, spikes, z, to);
   }
 
+  // Adds what an adjoint of the spikes that the states before a step make is to these, and to numbers: rows of `lanes`.
+  CONNFIT_INLINE void AddSent(const float* const* now, const float* sent, int64_t count, int64_t lanes, float* adjoint,
+                              float* sums) const {
+    int64_t z = 0;
+    for (; z + 8 <= count; z += 8) AddSentOfSome<8>(now, sent, z, lanes, adjoint, sums);
+    for (; z < count; ++z) AddSentOfSome<1>(now, sent, z, lanes, adjoint, sums);
+  }
+
   const float* theta = nullptr;  // [kNumbers, stride], from the first lane on
   int64_t stride = 0;
 
@@ -172,6 +180,20 @@ class LifCell {
       Store<W>(to.by_state[3][0] + z, sigma);
       Store<W>(to.by_number[4][3] + z, -sigma);
       Store<W>(to.by_number[7][3] + z, a);
+    }
+  }
+
+  template <int W>
+  CONNFIT_INLINE void AddSentOfSome(const float* const* now, const float* sent, int64_t z, int64_t lanes,
+                                    float* adjoint, float* sums) const {
+    using V = Vector<W>;
+    const auto add = [&](float* to, V value) { Store<W>(to, Load<W>(to) + value); };
+    const V through = Load<W>(sent + z) * Surrogate<W>(Above<W>(now, z));
+    add(adjoint + z, through);
+    add(sums + 4 * lanes + z, -through);
+    if constexpr (kAdapts) {
+      add(adjoint + 3 * lanes + z, -Number<W>(11, z) * through);
+      add(sums + 8 * lanes + z, -through * Load<W>(now[4] + z));
     }
   }
 
