@@ -7,14 +7,20 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from connfit.config import TrainConfig
 from connfit.errors import ConfigError
 from connfit.models.base import Model
-from connfit.training.learners.firing_rates import FiringPenalty
+from connfit.training.learners.firing_rates import FiringPenalty, FiringScore
 from connfit.training.learners.learner import Learner
 from connfit.training.learners.windowed import WindowedLearner
+
+Pending = tuple[Array, dict[str, Array], FiringScore | None]
+"""Loss, norms and firing rates of a window, still on the device."""
+
+HostScore = tuple[float, ...]
+"""Numbers of a `FiringScore`."""
 
 
 def with_firing_penalty(learner: Learner[Any], model: Model, config: TrainConfig) -> Learner[Any]:
@@ -66,3 +72,20 @@ def counted_steps(first: int, steps: int, warmup: int, lengths: Sequence[int]) -
     """
     at = first + np.arange(steps)[:, None]
     return ((at >= warmup) & (at < np.asarray(lengths))).astype(np.float32)
+
+
+def on_host(pending: Sequence[Pending]) -> list[HostScore]:
+    """Return what windows said of firing rates; nothing where these are not penalised."""
+    return [tuple(map(float, rated)) for *_, rated in pending if rated is not None]
+
+
+def in_history(windows: Sequence[HostScore]) -> dict[str, float]:
+    """Return what the history says of an epoch: its mean penalty, and which neurons were outside the band at the end.
+
+    Nothing where firing rates are not penalised.
+    """
+    if not windows:
+        return {}
+    _, below, above = windows[-1]
+    mean = float(np.mean([penalty for penalty, *_ in windows]))
+    return {"firing_rate_penalty": mean, "below_band": below, "above_band": above}

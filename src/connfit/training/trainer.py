@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, NamedTuple
@@ -22,8 +22,7 @@ from connfit.models.base import Model, Params, group_of, key_of
 from connfit.models.forecaster import ModelForecaster
 from connfit.recordings.cohort import Cohort
 from connfit.training.device_steps import DeviceSteps, ManyDevices, ModelOnDevices, OneDevice, StepProgram
-from connfit.training.firing_penalty import counted_steps, with_firing_penalty
-from connfit.training.learners.firing_rates import FiringScore
+from connfit.training.firing_penalty import HostScore, Pending, counted_steps, in_history, on_host, with_firing_penalty
 from connfit.training.learners.learner import Learner, WindowArrays
 from connfit.training.learning_rates import Rates
 from connfit.training.long_recordings import Finite, compared
@@ -35,9 +34,6 @@ PHASES = ("teacher-forced", "free-running")
 
 CHECK_EVERY = 32
 """Windows between two looks at the losses: rarely enough not to wait for the device, often enough to stop early."""
-
-Pending = tuple[Array, dict[str, Array], FiringScore | None]
-"""Loss, norms and firing rates of a window, on the device."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -273,7 +269,7 @@ class Trainer:
         total = sum(self._window_count(members) for members in batches)
         pending: list[Pending] = []
         losses: list[float] = []
-        firing: list[FiringScore] = []
+        firing: list[HostScore] = []
         done, untimed, rate = 0, 0, 0.0
         steps, kind = self._step_sizes(state), jnp.result_type(float)
         began = time.perf_counter()
@@ -298,11 +294,11 @@ class Trainer:
                     self._compiled.add((state.phase, len(members)))
                 if len(pending) >= CHECK_EVERY:
                     losses += self._check(pending, state, done)
-                    firing += _on_host(pending)
+                    firing += on_host(pending)
                     pending = []
                     self._report(state, done, total, float(np.mean(losses)), began, untimed)
         losses += self._check(pending, state, done)
-        firing += _on_host(pending)
+        firing += on_host(pending)
         jax.block_until_ready(params)
         seconds, timed = time.perf_counter() - began, (done - untimed) * self.learner.window
         self.steps += done * self.learner.window
@@ -310,7 +306,7 @@ class Trainer:
         self._timed_steps += timed
         self._report(state, done, total, float(np.mean(losses)), began, untimed)
         params, moments = self._steps.whole(params, moments)
-        return params, moments, np.array(losses), seconds, timed, rate, _in_history(firing)
+        return params, moments, np.array(losses), seconds, timed, rate, in_history(firing)
 
     def validate(self, params: Params) -> Validation:
         """Score parameters by what epochs are compared by."""
@@ -368,19 +364,6 @@ class Trainer:
             ms_per_step=1e3 * seconds / (max(done - untimed, 1) * self.learner.window),
         )  # fmt: skip
         self.on_progress(now)
-
-
-def _on_host(pending: Sequence[Pending]) -> list[FiringScore]:
-    return [FiringScore(*map(np.asarray, rated)) for *_, rated in pending if rated is not None]
-
-
-def _in_history(firing: Sequence[FiringScore]) -> dict[str, float]:
-    """The mean penalty on firing rates over an epoch, and which neurons were outside the band at its end."""
-    if not firing:
-        return {}
-    _, below, above = map(float, firing[-1])
-    mean = float(np.mean([one.penalty for one in firing]))
-    return {"firing_rate_penalty": mean, "below_band": below, "above_band": above}
 
 
 def _fed_back_units(cohort: Cohort, batch: int) -> Callable[[list[int]], Array] | None:
