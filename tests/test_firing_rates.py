@@ -44,7 +44,7 @@ from connfit.models.windows import run_window
 from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort
 from connfit.training.firing_penalty import counted_steps, with_firing_penalty
-from connfit.training.fit import train
+from connfit.training.fit import FitState, train
 from connfit.training.learners import WindowedLearner, preset
 from connfit.training.learners.firing_rates import FiringPenalty
 
@@ -283,6 +283,31 @@ def test_silent_and_exploding_neurons_come_into_the_band_by_the_penalty_alone(ex
     assert last["below_band"] + last["above_band"] < 0.2
     # What is shown as loss is the data's.
     assert last["train_loss"] == pytest.approx(without.history[-1]["train_loss"], rel=0.25)
+
+
+def test_a_fit_with_a_penalty_goes_on_as_if_it_had_not_stopped(extremes: tuple) -> None:
+    model, params, cohort = extremes
+    config = TrainConfig(
+        epochs=2, learning_rate=0.03, warmup_frames=5, firing_rate_penalty=1.0, firing_rate_band_hz=BAND
+    )
+    states: list[FitState] = []
+
+    def keep(state: FitState) -> None:  # the next epoch consumes the arrays
+        params, optimiser = jax.tree.map(np.array, (state.params, state.optimiser))
+        states.append(replace(state, params=params, optimiser=optimiser))
+
+    def fitted(**options: Any) -> cf.Fit:
+        return train(
+            model, params, cohort, preset("pp-prop", window=50), config, trained=("bias", "weights"), **options
+        )
+
+    whole = fitted(on_epoch=keep)
+    resumed = fitted(state=states[0])
+    for key in ("bias", "weights"):
+        np.testing.assert_array_equal(whole.params[key], resumed.params[key])
+    timed = ("ms_per_step", "seconds")
+    both = [[{k: v for k, v in row.items() if k not in timed} for row in fit.history] for fit in (whole, resumed)]
+    assert both[0] == both[1] and both[0][1]["firing_rate_penalty"] > 0
 
 
 def test_the_mean_forgets_with_its_time_constant_and_not_where_nothing_counts() -> None:
