@@ -35,9 +35,11 @@ from odd_names import odd_brain, odd_movies
 from small import OPTIONS
 
 import connfit as cf
-from connfit.config import TrainConfig
+from connfit.config import Config, TrainConfig, override
 from connfit.errors import ConfigError
+from connfit.evaluation.study.rows import row_config, study_rows
 from connfit.models import Readout
+from connfit.models.cells import find_cell
 from connfit.models.cells.integrate_fire import LIF
 from connfit.models.connectome_model import ConnectomeModel, ModelConditions
 from connfit.models.windows import run_window
@@ -45,7 +47,7 @@ from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort
 from connfit.training.firing_penalty import counted_steps, with_firing_penalty
 from connfit.training.fit import FitState, train
-from connfit.training.learners import WindowedLearner, preset
+from connfit.training.learners import WindowedLearner, configured_learner, preset
 from connfit.training.learners.firing_rates import FiringPenalty
 
 PENALTY = FiringPenalty(weight=0.7, low=0.35, high=0.4, mean_s=4.0)
@@ -366,3 +368,15 @@ def test_who_cannot_have_it_is_told_so() -> None:
             TrainConfig(firing_rate_band_hz=band)
     with pytest.raises(ConfigError, match="counts spikes"):
         cf.fit(odd_brain(), odd_movies()[0], progress=False, **{**OPTIONS, "firing_rate_penalty": 0.5, "epochs": 1})
+
+
+def test_rows_of_a_study_that_cannot_have_it_go_without_and_say_so() -> None:
+    config = override(Config(), ["data.dataset=demo", "model.cell=lif", "train.firing_rate_penalty=0.5"])
+    rows = {row.name: row_config(row, config, 0) for row in study_rows(config, ()) if row.fitted}
+    without = {name for name, row in rows.items() if not row.train.firing_rate_penalty}
+    assert "immediate" in without and not without & {"connectome", "d_rtrl", "pp_prop", "rmsprop"}
+    for name, row in rows.items():
+        learner, cell = configured_learner(row.learner), find_cell(row.model.cell).neuron
+        assert (name in without) == (not cell.spikes or not learner.through_time), name
+    said = {row.name for row in study_rows(config, ()) if "without the penalty on firing rates" in row.changes}
+    assert said == without

@@ -23,6 +23,11 @@ HostScore = tuple[float, ...]
 """Numbers of a `FiringScore`."""
 
 
+def follows_firing(learner: Learner[Any]) -> bool:
+    """Return whether a learning rule can have a penalty on firing rates."""
+    return isinstance(learner, WindowedLearner) and learner.through_time
+
+
 def with_firing_penalty(learner: Learner[Any], model: Model, config: TrainConfig) -> Learner[Any]:
     """Return the learner with the penalty on firing rates that the configuration asks for, if any.
 
