@@ -35,7 +35,7 @@ from odd_names import odd_brain, odd_movies
 from small import OPTIONS
 
 import connfit as cf
-from connfit.config import Config, TrainConfig, override
+from connfit.config import Config, DataConfig, TrainConfig, override
 from connfit.errors import ConfigError
 from connfit.evaluation.study.rows import row_config, study_rows
 from connfit.models import Readout
@@ -371,7 +371,9 @@ def test_who_cannot_have_it_is_told_so() -> None:
 
 
 def test_rows_of_a_study_that_cannot_have_it_go_without_and_say_so() -> None:
-    config = override(Config(), ["data.dataset=demo", "model.cell=lif", "train.firing_rate_penalty=0.5"])
+    config = override(
+        Config(data=DataConfig()), ["data.dataset=demo", "model.cell=lif", "train.firing_rate_penalty=0.5"]
+    )
     rows = {row.name: row_config(row, config, 0) for row in study_rows(config, ()) if row.fitted}
     without = {name for name, row in rows.items() if not row.train.firing_rate_penalty}
     assert "immediate" in without and not without & {"connectome", "d_rtrl", "pp_prop", "rmsprop"}
