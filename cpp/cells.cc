@@ -1,5 +1,5 @@
-// Compiled cells as handlers that XLA calls: `CellStep` and `CellWindow` of each. A window's last two arguments, the
-// adjoint of spikes, are there where spikes are penalised.
+// Compiled cells as handlers that XLA calls: `CellStep` and `CellWindow` of each. The last two operands of a window,
+// the adjoint of spikes, are there where spikes are penalised.
 
 #include "bfloat16.h"
 #include "cell_step.h"
@@ -40,13 +40,13 @@ ffi::Error CellWindowImpl(ffi::ThreadPool pool, Ints indptr, Ints indices, Ints 
                           Ints read_places, Vector1 strengths, Matrix theta, Vector1 options, Vector1 signs,
                           Cube starts, Cube received, Bytes spiked, Bytes arrived, Cube error, TraceBuffer trace,
                           Tensor own_trace, ffi::RemainingArgs firing, ffi::Result<Vector1> gradient,
-                          ffi::Result<TraceBuffer> new_trace,
-                          ffi::Result<Matrix> own_gradient, ffi::Result<Tensor> new_own_trace, ffi::Result<Cube> left,
-                          ffi::Result<Tensor> trace_left, ffi::Result<Cube> carry, ffi::Result<Tensor> decay) {
+                          ffi::Result<TraceBuffer> new_trace, ffi::Result<Matrix> own_gradient,
+                          ffi::Result<Tensor> new_own_trace, ffi::Result<Cube> left, ffi::Result<Tensor> trace_left,
+                          ffi::Result<Cube> carry, ffi::Result<Tensor> decay) {
   constexpr int64_t S = Cell::kTraced, L = Cell::kLearned;
   const int64_t rows = Dim(indptr, 0) - 1, nnz = Dim(indices, 0), steps = Dim(received, 0), batch = Dim(received, 2);
   const int64_t channels = Dim(signs, 0), units = Dim(error, 1), read = Dim(strengths, 0);
-  const bool others = Dim(*left, 0) != 0, penalised = firing.size() == 2;
+  const bool others = Dim(*left, 0) != 0;
   const bool fits =
       rows > 0 && Is(theta.dimensions(), {Cell::kNumbers, rows}) && Dim(options, 0) == Cell::kOptions && rows > 0 &&
       channels % rows == 0 && Is(starts.dimensions(), {Cell::kStates, rows, batch}) &&
@@ -55,7 +55,6 @@ ffi::Error CellWindowImpl(ffi::ThreadPool pool, Ints indptr, Ints indices, Ints 
       Dim(read_places, 0) == read && Is(trace.dimensions(), {S, nnz, batch}) &&
       Is(own_trace.dimensions(), {L, S, rows, batch}) && Dim(*gradient, 0) == nnz && SameShape(*new_trace, trace) &&
       SameShape(*new_own_trace, own_trace) && Is(own_gradient->dimensions(), {L, rows}) &&
-      (penalised || firing.size() == 0) &&
       Is(carry->dimensions(), {rows, batch, S}) && Is(decay->dimensions(), {rows, batch, S, S}) &&
       (!others ||
        (Is(left->dimensions(), {steps, rows, batch}) && Is(trace_left->dimensions(), {steps, S, rows, batch})));
@@ -63,42 +62,42 @@ ffi::Error CellWindowImpl(ffi::ThreadPool pool, Ints indptr, Ints indices, Ints 
   const float* from[Cell::kStates];
   for (int64_t s = 0; s < Cell::kStates; ++s) from[s] = starts.typed_data() + s * rows * batch;
   CellWindowArgs<Trace> args;
+  args.lanes.theta = theta.typed_data();
+  args.lanes.options = options.typed_data();
+  args.lanes.starts = from;
+  args.lanes.received = received.typed_data();
+  args.lanes.spiked = spiked.typed_data();
+  args.lanes.error = error.typed_data();
+  args.lanes.readout = {read_starts.typed_data(), read_units.typed_data(), read_places.typed_data(), rows};
+  args.lanes.strengths = strengths.typed_data();
+  args.lanes.slope = args.lanes.counted = nullptr;
+  if (firing.size() != 0) {
+    const auto slope = firing.get<Vector1>(0);
+    const auto counted = firing.get<Matrix>(1);
+    if (firing.size() != 2 || !slope.has_value() || !counted.has_value() || Dim(*slope, 0) != rows ||
+        !Is(counted->dimensions(), {steps, batch})) {
+      return Mismatch("penalty on spikes");
+    }
+    args.lanes.slope = slope->typed_data();
+    args.lanes.counted = counted->typed_data();
+  }
+  args.lanes.left = others ? left->typed_data() : nullptr;
+  args.lanes.trace_left = trace_left->typed_data();
+  args.lanes.rows = rows;
+  args.lanes.batch = batch;
+  args.lanes.steps = steps;
+  args.lanes.units = units;
   args.indptr = indptr.typed_data();
   args.indices = indices.typed_data();
-  args.theta = theta.typed_data();
-  args.options = options.typed_data();
-  args.starts = from;
-  args.received = received.typed_data();
-  args.spiked = spiked.typed_data();
-  args.error = error.typed_data();
-  args.readout = {read_starts.typed_data(), read_units.typed_data(), read_places.typed_data(), rows};
-  args.strengths = strengths.typed_data();
   args.trace = reinterpret_cast<const Trace*>(trace.typed_data());
   args.own_trace = own_trace.typed_data();
   args.gradient = gradient->typed_data();
   args.new_trace = reinterpret_cast<Trace*>(new_trace->typed_data());
   args.own_gradient = own_gradient->typed_data();
   args.new_own_trace = new_own_trace->typed_data();
-  args.slope = args.counted = nullptr;
-  if (penalised) {
-    const auto slope = firing.get<Vector1>(0);
-    const auto counted = firing.get<Matrix>(1);
-    if (!slope.has_value() || !counted.has_value() || Dim(*slope, 0) != rows ||
-        !Is(counted->dimensions(), {steps, batch})) {
-      return Mismatch("penalty on spikes");
-    }
-    args.slope = slope->typed_data();
-    args.counted = counted->typed_data();
-  }
-  args.left = others ? left->typed_data() : nullptr;
-  args.trace_left = trace_left->typed_data();
   args.carry = carry->typed_data();
   args.decay = decay->typed_data();
-  args.rows = rows;
   args.nnz = nnz;
-  args.batch = batch;
-  args.steps = steps;
-  args.units = units;
   CellWindow<Cell>(pool, args, arrived.typed_data(), signs.typed_data(), channels);
   return ffi::Error::Success();
 }

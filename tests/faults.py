@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
@@ -101,6 +101,8 @@ class Ended:
     code: int
     err: str
     seconds: float
+    unheard: bool = False
+    """Whether a line has nowhere to go."""
 
     @property
     def line(self) -> str:
@@ -117,7 +119,7 @@ class Ended:
             return "a traceback"
         if self.code not in codes:
             return f"code {self.code} instead of {', '.join(map(str, codes))}"
-        if said != (self.code not in (0, 141)):
+        if said != (self.code > 0 and self.code != 141) and not self.unheard:
             return f"{said} lines"
         return ""
 
@@ -183,7 +185,7 @@ class Place:
         except subprocess.TimeoutExpired:
             process.kill()
             err = process.communicate()[1]
-        return Ended(process.returncode, err.decode(errors="replace"), time.monotonic() - began)
+        return Ended(process.returncode, err.decode(errors="replace"), time.monotonic() - began, "2>" in after)
 
     def undisturbed(self, name: str) -> tuple[dict[str, object], float]:
         """What a command leaves that nothing disturbs, and the seconds that it takes."""
@@ -265,7 +267,7 @@ def go_on(place: Place, name: str, folder: Path) -> str:
 
 
 def joined(ended: Ended, again: str) -> Ended:
-    return Ended(ended.code, f"{ended.err}\nTraceback: {again}" if again else ended.err, ended.seconds)
+    return replace(ended, err=f"{ended.err}\nTraceback: {again}") if again else ended
 
 
 def read_only_mount(place: Place, name: str) -> tuple[Ended, Sequence[int]]:
@@ -357,7 +359,8 @@ def stopped(number: int, share: float) -> Fault:
             process.send_signal(number)
 
         ended = place.run(name, folder, meanwhile=stop)
-        return joined(ended, go_on(place, name, folder)), (128 + number, 0)
+        # Before its handlers are there, or when Python takes them back at the end, a signal ends a process itself.
+        return joined(ended, go_on(place, name, folder)), (128 + number, 0, -number)
 
     return fault
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +18,8 @@ from typer.testing import CliRunner
 
 from connfit import cli
 from connfit import config as configuration
+from connfit._system.claimed_file import claimed_file
+from connfit._system.paths import unfinished
 from connfit.cli import check_command
 from connfit.connectome.tables import connectome_from_tables
 from connfit.datasets.loading import connectome_from_config, recordings_from_config
@@ -131,6 +135,30 @@ def test_gaps_flat_units_drift_and_missing_values_are_said_and_written(folder: P
     assert {movie.name for movie in read} >= {"odd"} and all(movies[0].units[1] not in movie.units for movie in read)
 
 
+@pytest.mark.parametrize("also_a_gap", [False, True])
+def test_units_without_any_value_are_left_out_and_others_stay_complete(tmp_path: Path, also_a_gap: bool) -> None:
+    names = ["a", "b", "c", "d"]
+    edges = pd.DataFrame({"pre": names, "post": names[1:] + names[:1], "weight": [1, 2, 3, 4]})
+    edges.to_csv(tmp_path / "edges.csv", index=False)
+    table = pd.read_csv(movie_of(names, tmp_path))
+    table["c"] = np.nan
+    if also_a_gap:
+        table.loc[3, "a"] = np.nan
+    movie_of(names, tmp_path).rename(tmp_path / "whole.csv")
+    table.to_csv(tmp_path / "movie.csv", index=False)
+    checked = check_data([tmp_path], Answers(unknown_transmitter="excitatory"))
+    assert checked.ready, (checked.questions, checked.problems)
+    section = checked.values["data"]["recording_files"]
+    wanted = {"missing": "mask"} if also_a_gap else {"empty_units": "drop"}
+    assert {key: section.get(key) for key in ("missing", "empty_units") if key in section} == wanted
+    text = config_text(checked, tmp_path)
+    assert ("units without any value are left out: 1 of movie.csv" in text) is not also_a_gap
+    (tmp_path / "c.toml").write_text(text, encoding="utf-8")
+    read = recordings_from_config(configuration.read(tmp_path / "c.toml").data)
+    assert "units without any observed value are left out: c" in str(read[0].notes["cautions"])
+    assert {each.name: each.units for each in read} == {"movie": ("a", "b", "d"), "whole": tuple(names)}
+
+
 def test_recordings_of_one_name_are_named_apart(folder: Path) -> None:
     movie = raw_movies()[0]
     for mouse in ("m1", "m2"):
@@ -213,6 +241,24 @@ def test_a_file_is_never_overwritten(folder: Path) -> None:
     with pytest.raises(ConfigError, match="is there already"):
         run("new", folder)
     assert (folder / "config.toml").read_text(encoding="utf-8") == "seed = 5\n"
+
+
+def test_what_a_killed_check_left_is_swept_and_two_at_once_never_mix(folder: Path) -> None:
+    written, drawn = folder / "checked.toml", folder / "data.svg"
+    left = [unfinished(written), unfinished(drawn)]
+    others = [unfinished(folder / "mine.svg"), folder / ".data.svg.x.part"]
+    for path in left + others:
+        path.write_text("half", encoding="utf-8")
+    with claimed_file(written):
+        holder = (
+            f"from pathlib import Path; from connfit._system.claimed_file import claimed_file\n"
+            f"with claimed_file(Path({str(written)!r})): pass"
+        )
+        second = subprocess.run([sys.executable, "-c", holder], capture_output=True, text=True)
+        assert "is being written by another process" in second.stderr
+    assert run("check", folder, "--sign-rule", "shiu", "--write", written, "--figure", drawn).exit_code == 0
+    assert {path.name for path in folder.glob(".*")} == {path.name for path in others}
+    assert written.exists() and drawn.exists()
 
 
 def test_without_a_terminal_new_names_the_options_that_answer(folder: Path) -> None:

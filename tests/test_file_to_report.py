@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
+import networkx
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -16,12 +17,13 @@ import pytest
 import scipy.io
 import xarray as xr
 from recording_files import write_nwb, write_zarr
-from small import FRAME_RATE, raw_movies, search_little, write_files
+from small import FRAME_RATE, raw_movies, search_little, teacher, write_files
 from typer.testing import CliRunner
 
 from connfit import cli
 from connfit import config as configuration
 from connfit.config import Config
+from connfit.datasets.loading import connectome_from_config
 
 QUICK = (
     "--epochs", "1", "--set", "train.free_run_epochs=0", "--set", 'evaluate.baselines=["ar"]',
@@ -219,6 +221,145 @@ def test_every_format_goes_from_file_to_report(name: str, tmp_path: Path, monkey
     job = fitted(config, tmp_path / "run")
     assert job.data.recording_files is not None
     assert config.read_text(encoding="utf-8") and configuration.read(config).data.sign_rule == "fly-paper"
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """The teacher's wiring, as databases and libraries give it.
+
+    Parameters
+    ----------
+    names
+        [N] of the neurons.
+    pre, post, counts
+        [M] numbers of neurons, and synapses.
+    signs
+        [N] 1 or -1.
+    """
+
+    names: list[str]
+    pre: np.ndarray
+    post: np.ndarray
+    counts: np.ndarray
+    signs: np.ndarray
+
+    @property
+    def transmitters(self) -> np.ndarray:
+        return np.where(self.signs > 0, "acetylcholine", "gaba")
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """Signed weights [post, pre]."""
+        weights = np.zeros((len(self.names),) * 2)
+        weights[self.post, self.pre] = self.counts * self.signs[self.pre]
+        return weights
+
+
+def to_graphml(folder: Path, brain: Wiring) -> None:
+    graph = networkx.DiGraph()
+    for name, word in zip(brain.names, brain.transmitters, strict=True):
+        graph.add_node(name, transmitter=str(word))
+    for pre, post, count in zip(brain.pre, brain.post, brain.counts, strict=True):
+        graph.add_edge(brain.names[pre], brain.names[post], synapses=int(count))
+    networkx.write_graphml(graph, folder / "brain.graphml")
+
+
+def to_edge_list(folder: Path, brain: Wiring) -> None:
+    array = brain.matrix.T
+    graph = networkx.relabel_nodes(
+        networkx.from_numpy_array(array, create_using=networkx.DiGraph), dict(enumerate(brain.names))
+    )
+    networkx.write_weighted_edgelist(graph, folder / "brain.edgelist")
+
+
+def to_neuprint(folder: Path, brain: Wiring) -> None:
+    """As `fetch_adjacencies` returns it, a row for each region."""
+    edges = {"bodyId_pre": brain.pre + 10_000, "bodyId_post": brain.post + 10_000, "roi": "LH", "weight": brain.counts}
+    pd.DataFrame(edges).to_csv(folder / "connections.csv", index=False)
+    cells = {"bodyId": np.arange(len(brain.names)) + 10_000, "type": brain.names, "predictedNt": brain.transmitters}
+    pd.DataFrame(cells).to_csv(folder / "neurons.csv", index=False)
+
+
+def to_cave(folder: Path, brain: Wiring) -> None:
+    """A row for each synapse, and ids of 18 digits."""
+    root, every = 720575940596125868, np.repeat(np.arange(len(brain.pre)), brain.counts.astype(int))
+    ends = {"pre_pt_root_id": root + brain.pre[every], "post_pt_root_id": root + brain.post[every], "size": 9}
+    feather.write_feather(pa.Table.from_pandas(pd.DataFrame(ends), preserve_index=False), folder / "synapses.feather")
+    cells = {"pt_root_id": root + np.arange(len(brain.names)), "cell_type": brain.names, "top_nt": brain.transmitters}
+    pd.DataFrame(cells).to_parquet(folder / "cells.parquet")
+
+
+def to_codex(folder: Path, brain: Wiring) -> None:
+    edges = {"pre_root_id": brain.pre + 7, "post_root_id": brain.post + 7, "syn_count": brain.counts}
+    pd.DataFrame(edges).to_csv(folder / "connections.csv.gz", index=False)
+    cells = {"root_id": np.arange(len(brain.names)) + 7, "primary_type": brain.names, "nt_type": brain.transmitters}
+    pd.DataFrame(cells).to_csv(folder / "neurons.csv.gz", index=False)
+
+
+def to_sonata(folder: Path, brain: Wiring) -> None:
+    with h5py.File(folder / "edges.h5", "w") as file:
+        edges = file.create_group("edges/b")
+        for key, ids in (("source_node_id", brain.pre), ("target_node_id", brain.post)):
+            edges.create_dataset(key, data=ids.astype(np.uint64)).attrs["node_population"] = "b"
+        edges["edge_type_id"] = edges["edge_group_id"] = np.zeros(len(brain.pre), int)
+        edges["edge_group_index"], edges["0/nsyns"] = np.arange(len(brain.pre)), brain.counts.astype(int)
+        edges["0/syn_weight"] = brain.counts * brain.signs[brain.pre]
+    with h5py.File(folder / "nodes.h5", "w") as file:
+        nodes = file.create_group("nodes/b")
+        nodes["node_type_id"] = nodes["node_group_id"] = np.zeros(len(brain.names), int)
+        nodes["node_group_index"] = np.arange(len(brain.names))
+        nodes["0/model_name"] = np.array(brain.names, h5py.string_dtype())
+
+
+def to_npy(folder: Path, brain: Wiring) -> None:
+    np.save(folder / "W.npy", brain.matrix)
+    (folder / "names.txt").write_text("\n".join(brain.names), encoding="utf-8")
+
+
+def to_text(folder: Path, brain: Wiring) -> None:
+    np.savetxt(folder / "weights.txt", brain.matrix)
+    (folder / "centres.txt").write_text("".join(f"{name} 0.5 1.5 -2\n" for name in brain.names), encoding="utf-8")
+
+
+def to_mat(folder: Path, brain: Wiring) -> None:
+    scipy.io.savemat(folder / "W.mat", {"W": brain.matrix, "names": np.array(brain.names, object)})
+
+
+RULE, ROWS = ("--sign-rule", "fly-paper"), ("--wiring-option", "rows=post")
+WIRINGS: Mapping[str, tuple[Callable[[Path, Wiring], None], tuple[str, ...]]] = {
+    "graphml": (to_graphml, RULE),
+    "weighted edge list with signs": (to_edge_list, ()),
+    "neuprint": (to_neuprint, RULE),
+    "cave": (to_cave, RULE),
+    "codex": (to_codex, RULE),
+    "sonata": (to_sonata, ("--wiring-option", "size=syn_weight", "--column", "type=model_name")),
+    "matrix of numpy": (to_npy, ROWS),
+    "matrix in text, as of TVB": (to_text, ROWS),
+    "matrix of matlab": (to_mat, ROWS),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("dots")
+@pytest.mark.parametrize("name", WIRINGS)
+def test_every_format_of_wiring_goes_from_file_to_report(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search_little(monkeypatch, values=1)
+    brain, _ = teacher()
+    folder = tmp_path / "data"
+    folder.mkdir()
+    write, answers = WIRINGS[name]
+    names = brain.neurons["id"].astype(str).tolist()
+    write(folder, Wiring(names, brain.indices.astype(int), brain.posts.astype(int), brain.counts, brain.signs))
+    movie = raw_movies()[0]
+    to_csv(folder, movie.values.astype(float), movie.units)
+    config = tmp_path / "config.toml"
+    said = run("check", folder, *answers, "--write", config)
+    assert "ready to fit" in said and f"{len(movie.units)} of {len(movie.units)} units match" in said
+    read = connectome_from_config(configuration.read(config).data)
+    np.testing.assert_allclose(np.sort(read.matrix().data), np.sort(brain.matrix(brain.counts).data), rtol=1e-6)
+    fitted(config, tmp_path / "run")
 
 
 @pytest.mark.slow

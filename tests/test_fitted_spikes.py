@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,15 +12,20 @@ import numpy as np
 import pytest
 from odd_names import odd_brain, odd_movies
 from small import OPTIONS, student
+from typer.testing import CliRunner
 from valid import valid_results
 
 import connfit as cf
+from connfit import cli
+from connfit._io import as_result
 from connfit.analysis import pipeline
 from connfit.analysis.analyses import ANALYSES
 from connfit.analysis.brain_analysis import Analysis
+from connfit.analysis.perturbation_results import Perturbation
 from connfit.analysis.spiking.fitted_spikes import fitted_spikes, shortest_intervals
 from connfit.analysis.spiking.fitted_spikes_results import FittedSpikes
 from connfit.analysis.spiking.raster import RasterSpikes
+from connfit.connectome import Connectome
 from connfit.errors import ConfigError
 from connfit.evaluation.evaluate_run import evaluate_run
 from connfit.evaluation.forecasts import Forecasts
@@ -30,9 +36,10 @@ from connfit.models.forecaster import ModelForecaster
 from connfit.models.rollout import Shown, State, Stepped, rollout
 from connfit.recordings import Recording
 from connfit.report.assemble import texts
-from connfit.report.run_files import RunFiles
+from connfit.report.run_files import RunFiles, Simulation
 from connfit.report.sections import analysis_section
 from connfit.report.sections.fitted_spikes_section import fitted_spikes_blocks, fitted_spikes_drawings
+from connfit.report.sections.perturbation_section import blocks
 
 SUBSTEPS, FRAMES, SECONDS = 10, 40, 4
 SPIKES = {
@@ -210,6 +217,39 @@ def test_figures_name_odd_groups(analysed: tuple[Path, Analysis], monkeypatch: p
     low, high = rates.axes[0].get_xlim()
     shown = [label for label in rates.axes[0].get_xticklabels() if low <= label.get_position()[0] <= high]
     assert len(shown) >= 2 and all(float(label.get_text()) > 0 for label in shown)
+
+
+def test_a_simulated_experiment_is_in_spikes(analysed: tuple[Path, Analysis], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stimulated neurons spike at the rate that was asked for, silenced ones not at all; rates are in Hz."""
+    out, _ = analysed
+    monkeypatch.setattr("connfit.cli.simulate_command.draw_again", lambda _: None)  # an analysis of spikes alone
+    brain = Connectome.load(out / "connectome.h5")
+    first, second, third = (str(brain.ids[k]) for k in (20, 21, 22))
+    options = ["--stimulate", f"id:{first}=20", "--silence", f"id:{second}", "--inject", f"id:{third}=0.4"]
+    ran = CliRunner().invoke(
+        cli.app, ["simulate", str(out), *options, "--readout", f"id:{first}", "--seconds", "2", "--name", "spikes"]
+    )
+    assert ran.exit_code == 0, ran.output
+    folder = out / "simulations" / "spikes"
+    assert "perturbation.json" in {Path(name).name for name in valid_results(out)}
+    done = as_result(json.loads((folder / "perturbation.json").read_text()), Perturbation)
+    assert (done.rate_units, done.input_units) == ("Hz", "mV of synaptic current in each step")
+    assert (done.silence_at, done.silence_at_in_words, done.steps) == ("no-spikes", "no spikes", 2 * 10 * SUBSTEPS)
+    with (folder / "perturbation_neurons.csv").open(newline="") as file:
+        rows = {row["id"]: row for row in csv.DictReader(file)}
+    assert [float(rows[name]["perturbed"]) for name in (first, second)] == pytest.approx([20, 0])
+    assert {rows[name]["role"] for name in (first, second, third)} == {"stimulated", "silenced", "injected"}
+    # Counts of spikes in a second: whole numbers.
+    rates = np.array([float(row["baseline"]) for row in rows.values()])
+    np.testing.assert_allclose(rates, rates.round(), atol=1e-4)
+    assert rates.max() > 1
+    with np.load(folder / "perturbation.npz") as arrays:
+        np.testing.assert_allclose(arrays["set_perturbed"], 20, rtol=1e-6)
+    assert "held at 20 Hz (1 neuron, unperturbed" in ran.output and "given +0.4 mV of synaptic current" in ran.output
+    text = "".join(blocks({"spikes": Simulation(done, {}, {})}))
+    assert "set of neurons: mean from 1 to 2 s after the onset (Hz)" in text
+    ran = CliRunner().invoke(cli.app, ["simulate", str(out), *options, "--silence-at", "floor"])
+    assert "--silence-at is 'floor', but neurons of this fit spike" in str(ran.exception)
 
 
 def test_a_raster_ends_where_there_is_no_room(monkeypatch: pytest.MonkeyPatch, spiking: cf.Fit) -> None:

@@ -11,7 +11,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.machinery import ExtensionFileLoader, ModuleSpec
+from importlib.util import module_from_spec
 from pathlib import Path
+from types import ModuleType
 from typing import NoReturn
 
 import faults
@@ -160,6 +163,39 @@ def test_a_signal_that_comes_while_an_object_is_finalized_is_not_lost(
         del last
         time.sleep(5)
     assert capfd.readouterr().err == ""
+
+
+def test_a_signal_waits_until_a_compiled_module_is_loaded(signals: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which would take it for a failure of its own: "initialization failed", or an interpreter that aborts."""
+
+    class Compiled(ExtensionFileLoader):
+        def create_module(self, spec: ModuleSpec) -> ModuleType:
+            signal.raise_signal(signal.SIGTERM)
+            time.sleep(0.2)
+            loaded.append(spec.name)
+            return ModuleType(spec.name)
+
+        def exec_module(self, module: ModuleType) -> None:
+            pass
+
+    loaded: list[str] = []
+    raise_when_stopped()
+    spec = ModuleSpec("connfit_compiled", Compiled("connfit_compiled", "nowhere"))
+    with pytest.raises(Stopped):
+        module_from_spec(spec)
+        time.sleep(5)
+    assert loaded == ["connfit_compiled"]
+
+
+@pytest.mark.parametrize("step", ["make_context", "invoke"])
+def test_a_signal_before_a_command_runs_is_told_too(
+    step: str, connfit, monkeypatch: pytest.MonkeyPatch, signals: None
+) -> None:
+    raise_when_stopped()
+    monkeypatch.setattr(f"typer.core.TyperGroup.{step}", lambda *_, **__: signal.raise_signal(signal.SIGTERM))
+    code, lines = connfit("list")
+    assert code == 128 + signal.SIGTERM
+    assert len(lines) == 1 and lines[0].startswith("connfit: interrupted (SIGTERM); go on with ")
 
 
 def test_a_user_without_a_home_is_told_what_to_set(connfit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from importlib.machinery import ExtensionFileLoader
 from types import FrameType
 from typing import Any
 
@@ -43,7 +44,10 @@ class _Stop:
     def __init__(self, otherwise: Callable[[Any], object]) -> None:
         self._last, self._otherwise = -_ONCE_SECONDS, otherwise
 
-    def __call__(self, number: int, _: FrameType | None) -> None:
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if _loads_library(frame):
+            self._send_again(number)
+            return
         before, self._last = self._last, time.monotonic()
         if self._last - before >= _ONCE_SECONDS:
             raise Stopped(number)
@@ -53,10 +57,22 @@ class _Stop:
         if not isinstance(unraisable.exc_value, Stopped):
             self._otherwise(unraisable)
             return
+        self._send_again(unraisable.exc_value.number)
+
+    def _send_again(self, number: int) -> None:
         self._last = -_ONCE_SECONDS
-        again = threading.Timer(_AGAIN_SECONDS, os.kill, (os.getpid(), unraisable.exc_value.number))
+        again = threading.Timer(_AGAIN_SECONDS, os.kill, (os.getpid(), number))
         again.daemon = True
         again.start()
+
+
+def _loads_library(frame: FrameType | None) -> bool:
+    """Whether a compiled module is being loaded: it would take an exception for a failure of its own, or abort."""
+    while frame is not None:
+        if isinstance(frame.f_locals.get("self"), ExtensionFileLoader):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def signal_number(interrupt: KeyboardInterrupt) -> int:

@@ -82,10 +82,13 @@ class FittedBrain:
 
     @property
     def neurons_in_words(self) -> str:
-        """Which neurons the rates of free runs are of."""
-        return (
+        """Which neurons the activity of free runs is of, and what of those that spike is counted."""
+        some = (
             "neurons" if len(self.watched) == self.fit.model.neurons else f"a sample of {len(self.watched):,} neurons"
         )
+        if not self.fit.model.neuron.spikes:
+            return some
+        return f"{some} (spikes in each frame of {1000 / self.frame_rate_hz:.4g} ms)"
 
     def forecaster(self, model: str) -> ModelForecaster:
         """Return one of `MODELS` as it predicts."""

@@ -26,13 +26,20 @@ from connfit.analysis.perturbation_results import (
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError, one_of
 from connfit.models.base import Model, Params
-from connfit.models.held_rates import SILENCE_AT, TrainingRange, silent_rates
+from connfit.models.held_rates import (
+    SILENCE_AT,
+    SILENCE_IN_WORDS,
+    OutsideTraining,
+    TrainingRange,
+    silence_of,
+    silent_rates,
+)
 from connfit.models.perturb import (
     DRIVES,
-    SETTLE,
     HeldNeurons,
     Responses,
     parse_neuron_set,
+    per_rate,
     settled,
     simulate_perturbed,
 )
@@ -51,7 +58,7 @@ class Experiment:
     Parameters
     ----------
     stimulate
-        `SET=rate`, rate in the units of the recording.
+        `SET=rate`, rate in the units of the recording; of cells that spike in Hz.
     inputs
         `CHANNEL=value`: external inputs that are at this value, in their own units, from the onset on, and not at their
         mean.
@@ -62,9 +69,10 @@ class Experiment:
     drive
         One of `connfit.models.perturb.DRIVES`.
     silence_at
-        One of `connfit.models.held_rates.SILENCE_AT`.
+        One of `connfit.models.held_rates.SILENCE_AT`; None: the floor, and of cells that spike no spikes.
     inject
-        `SET=input`, added to the input of these neurons, in the units of rates.
+        `SET=input`, added to the input of these neurons, in the units of rates; of cells that spike in millivolts, at
+        each step.
     """
 
     stimulate: tuple[str, ...] = ()
@@ -72,7 +80,7 @@ class Experiment:
     readout: tuple[str, ...] = ()
     seconds: float = 30.0
     drive: str = "own"
-    silence_at: str = "floor"
+    silence_at: str | None = None
     inject: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
 
@@ -91,7 +99,8 @@ class Experiment:
         ConnfitError
             If a set or a rate is wrong, or sets that contradict each other share neurons.
         """
-        one_of("--silence-at", self.silence_at, SILENCE_AT)
+        if self.silence_at is not None:
+            one_of("--silence-at", self.silence_at, SILENCE_AT)
         if not self.stimulate and not self.silence and not self.inject and not self.inputs:
             raise ConfigError(
                 "nothing is perturbed: give --stimulate SET=rate, --inject SET=input, --silence SET or --input "
@@ -157,7 +166,7 @@ class Experiment:
         sets = [f"{what}-{text}" for what, texts in done.items() for text in texts]
         parts = [text.replace(":", "-", 1) for text in sets]
         parts += [f"drive-{self.drive}"] if self.drive != "own" else []
-        parts += [f"silence-at-{self.silence_at}"] if self.silence and self.silence_at != "floor" else []
+        parts += [f"silence-at-{self.silence_at}"] if self.silence and self.silence_at not in (None, "floor") else []
         whole = "_".join(parts)
         name = re.sub(r"[^\w.=-]+", "-", whole).strip("-.")
         if name == whole and len(name.encode()) <= 80:
@@ -174,7 +183,7 @@ def _set_and_number(text: str, option: str, what: str) -> tuple[str, float]:
             return name, float(number)
     except ValueError:
         pass
-    raise ConfigError(f"{option} {text!r} must be SET={what}, as in type:LB3=1.5 ({what} in units of the recording)")
+    raise ConfigError(f"{option} {text!r} must be SET={what}, as in type:LB3=1.5")
 
 
 @claims("folder")
@@ -221,7 +230,8 @@ def run_experiment(folder: str | Path, experiment: Experiment, *, name: str | No
     mean = cohort.mean_activity()
     start = settled(fitted.model, fitted.params, mean, drive=experiment.drive)
     seen = TrainingRange.of(fitted.model, fitted.params, cohort)
-    silent = silent_rates(seen, start.rates, experiment.silence_at)
+    silence_at = silence_of(fitted.model, experiment.silence_at, "--silence-at")
+    silent = silent_rates(seen, start.rates, silence_at)
     held, sets = experiment.held(connectome, silent)
     rates = np.full(connectome.n, np.nan)
     rates[held.neurons] = held.rates
@@ -232,20 +242,25 @@ def run_experiment(folder: str | Path, experiment: Experiment, *, name: str | No
     responses = simulate_perturbed(
         fitted.model, fitted.params, held, frames * every, start.neurons,
         mean=mean, drive=experiment.drive, watched=list(watched.values()),
-        current=current if injected or inputs else None,
+        current=current if injected or inputs else None, substeps=every,
     )  # fmt: skip
     time = np.arange(1, frames + 1) / cohort.frame_rate
     traces = {
         "time_s": time,
-        "unit_baseline": responses.baseline[every - 1 :: every],
-        "unit_perturbed": responses.perturbed[every - 1 :: every],
-        "set_baseline": responses.set_baseline[every - 1 :: every],
-        "set_perturbed": responses.set_perturbed[every - 1 :: every],
+        "unit_baseline": responses.baseline,
+        "unit_perturbed": responses.perturbed,
+        "set_baseline": responses.set_baseline,
+        "set_perturbed": responses.set_perturbed,
     }
     from connfit._version import __version__
 
+    spikes = fitted.model.neuron.spikes
     has_drive = fitted.model.drive is not None
-    held_sets = [_held_set(kind, of, where, rates[where], responses, seen) for kind, of, where in sets]
+    shown = _shown_of(fitted.model, fitted.params, rates)
+    held_sets = [
+        _held_set(kind, of, rates[where], responses.neuron_baseline[where], seen.distance(where, shown[where]))
+        for kind, of, where in sets
+    ]
     cautions = (each.outside_training.caution(f"{each.set} {each.kind}", each.neurons) for each in held_sets)
     perturbation = Perturbation(
         connfit=__version__,
@@ -256,16 +271,18 @@ def run_experiment(folder: str | Path, experiment: Experiment, *, name: str | No
             InjectedSet(name, value, len(where), float(responses.neuron_baseline[where].mean()))
             for name, (where, value) in injected.items()
         ),
-        silence_at=experiment.silence_at if experiment.silence else None,
-        silence_at_in_words=SILENCE_AT[experiment.silence_at] if experiment.silence else None,
+        silence_at=silence_at if experiment.silence else None,
+        silence_at_in_words=SILENCE_IN_WORDS[silence_at] if experiment.silence else None,
         drive=experiment.drive if has_drive else "none",
         drive_in_words=DRIVES[experiment.drive] if has_drive else "the model has no drive",
         value_units=recording.value_units,
+        rate_units="Hz" if spikes else None,
+        input_units="mV of synaptic current in each step" if spikes else None,
         seconds=frames / cohort.frame_rate,
         frame_rate_hz=cohort.frame_rate,
         steps=frames * every,
-        settle_steps=SETTLE,
-        averaged_s=(frames * every // 2 * cohort.step_s, frames / cohort.frame_rate),
+        settle_steps=start.steps,
+        averaged_s=(frames // 2 / cohort.frame_rate, frames / cohort.frame_rate),
         neurons=connectome.n,
         held_neurons=len(held.neurons),
         units=_ranked_responses(cohort.units, traces["unit_baseline"], traces["unit_perturbed"], time),
@@ -294,14 +311,20 @@ def _current(model: Model, params: Params, use: InputUse | None, inputs: Mapping
     return np.array(model.inputs.apply(params["inputs"], jnp.asarray(features[:, None], params["bias"].dtype)))[:, 0]
 
 
+def _shown_of(model: Model, params: Params, rates: Float[np.ndarray, "N"]) -> Float[np.ndarray, "N"]:
+    """What read-outs see of neurons that are held at these rates for long, in the units of the recording."""
+    sent = jnp.asarray(rates[:, None] * per_rate(model), params["bias"].dtype)
+    return np.asarray(model.neuron.shown_at(model.constants(params), sent), np.float64)[:, 0]
+
+
 def _held_set(
-    kind: str, name: str, neurons: Int[np.ndarray, "k"], rates: np.ndarray, responses: Responses, seen: TrainingRange
+    kind: str, name: str, rates: Float[np.ndarray, "k"], baseline: Float[np.ndarray, "k"], outside: OutsideTraining
 ) -> HeldSet:
     """A set with the rates at which it is held, its own without the perturbation, and what training showed."""
-    mean, baseline = float(rates.mean()), float(responses.neuron_baseline[neurons].mean())
+    mean = float(rates.mean())
     return HeldSet(
-        kind, name, float(rates[0]) if kind == "stimulated" else mean, len(neurons), baseline,
-        RateRange(float(rates.min()), mean, float(rates.max())), seen.distance(neurons, rates),
+        kind, name, float(rates[0]) if kind == "stimulated" else mean, len(rates), float(baseline.mean()),
+        RateRange(float(rates.min()), mean, float(rates.max())), outside,
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from connfit.models.held_rates import OutsideTraining
 
 @dataclass(frozen=True)
 class RateRange:
-    """Rates at which a set of neurons was held, in the units of the recording."""
+    """Rates at which a set of neurons was held."""
 
     lowest: float = 0.0
     mean: float = 0.0
@@ -56,7 +56,7 @@ class InjectedSet:
     set
         As it was asked for.
     input
-        What was added to the input of each, in the units of rates: those of the recording.
+        What was added to the input of each.
     neurons
         How many it has.
     baseline
@@ -71,7 +71,7 @@ class InjectedSet:
 
 @dataclass(frozen=True)
 class Response:
-    """A read-out with and without the perturbation, in the units of the recording.
+    """A read-out with and without the perturbation: a unit in the units of the recording, a set in those of rates.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ class NeuronResponse:
     sign
         1: excitatory, -1: inhibitory.
     baseline, perturbed, change
-        Mean rates over the averaged time, in the units of the recording.
+        Mean rates over the averaged time.
     role
         Empty for neurons that nothing was done to.
     """
@@ -137,7 +137,9 @@ class Perturbation:
     silence_at, drive
         Options of the experiment; `..._in_words` says what they mean.
     value_units
-        Of rates and read-outs; empty where they have none.
+        Of the recording, and so of units; empty where they have none. Of rates and injected inputs, too, unless...
+    rate_units, input_units
+        ... neurons spike: units of the rates of neurons and sets of them, and of what was injected.
     seconds, frame_rate_hz, steps
         Length of the simulation from the onset on, and in model steps.
     settle_steps
@@ -166,6 +168,8 @@ class Perturbation:
     drive: str = ""
     drive_in_words: str = ""
     value_units: str = ""
+    rate_units: str | None = optional()
+    input_units: str | None = optional()
     seconds: float = 0.0
     frame_rate_hz: float = 0.0
     steps: int = 0
@@ -178,3 +182,8 @@ class Perturbation:
     cautions: tuple[str, ...] = ()
     changed_neurons: tuple[NeuronResponse, ...] = ()
     inputs: Mapping[str, float] | None = optional()
+
+    @property
+    def units_of_rates(self) -> str:
+        """Units of the rates of neurons, and of sets of them; empty where they have none."""
+        return self.value_units if self.rate_units is None else self.rate_units

@@ -77,7 +77,7 @@ def _analyze_run(
     out.mkdir(parents=True, exist_ok=True)
     brain = FittedBrain(fit, connectome, configuration.read(folder / "config.json"), options, out, on_stage)
     analysis = analyze_brain(brain, own)
-    units = fit.cohort.recordings[0].value_units
+    units = "Hz" if fit.model.neuron.spikes else fit.cohort.recordings[0].value_units
     short = [metrics] if present(metrics) else []
     with replacing_together(out / "neurons.npz", *short, out / FILE) as (neurons, *beside, record):
         write_arrays(neurons, _rates(brain), {"order": "connectome.h5", "units": units})

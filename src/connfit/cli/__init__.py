@@ -17,6 +17,7 @@ from connfit._system.claim import claims
 from connfit._system.devices import check_device, jax_refusals, variables_set
 from connfit._system.environment import check_environment
 from connfit._system.foreign import raised_at
+from connfit._system.signals import signal_number
 from connfit._version import __version__
 from connfit.cli.analyze_command import analyze
 from connfit.cli.check_command import check, new
@@ -32,7 +33,14 @@ from connfit.cli.record_next_command import record_next
 from connfit.cli.recover_command import recover
 from connfit.cli.several_processes import asks_to_join
 from connfit.cli.simulate_command import simulate
-from connfit.cli.terminal import EXIT_SIGNAL, StoppableGroup, err_console, out_console, refuse, system_error
+from connfit.cli.terminal import (
+    EXIT_SIGNAL,
+    StoppableGroup,
+    err_console,
+    out_console,
+    refuse,
+    system_error,
+)
 from connfit.errors import ConnfitError
 
 app: typer.Typer = typer.Typer(
@@ -88,6 +96,8 @@ def _run() -> None:
             # Whoever reads the output has seen enough, as in `connfit ... | head`.
             raise SystemExit(EXIT_SIGNAL + signal.SIGPIPE) from None
         refuse(f"not all could be printed ({lost.strerror}). All files are written")
+    except KeyboardInterrupt as stopped:  # before the command began
+        refuse("interrupted", EXIT_SIGNAL + signal_number(stopped))
     except ConnfitError as error:
         refuse(str(error))
     except (OSError, MemoryError, ImportError) as error:

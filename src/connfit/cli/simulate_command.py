@@ -47,15 +47,17 @@ def simulate(
     stimulate: Annotated[
         list[str] | None,
         typer.Option(
-            help="Hold neurons at a rate in units of the recording, as in type:LB3=1.5; with --model: Poisson events "
-            "in Hz, as in type:LB3=50,100,150 for several doses. May be repeated.",
+            help="Hold neurons at a rate in units of the recording, as in type:LB3=1.5, or in Hz where the fit's "
+            "neurons spike; with --model: Poisson events in Hz, as in type:LB3=50,100,150 for several doses. May be "
+            "repeated.",
             metavar="SET=RATE",
         ),
     ] = None,
     inject: Annotated[
         list[str] | None,
         typer.Option(
-            help="Add to the input of neurons, in units of the recording, as in type:LB3=0.5; may be repeated.",
+            help="Add to the input of neurons, in units of the recording, as in type:LB3=0.5, or in mV in each step "
+            "where they spike; may be repeated.",
             metavar="SET=INPUT",
         ),
     ] = None,
@@ -86,12 +88,13 @@ def simulate(
         ),
     ] = "own",
     silence_at: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="Rate of silenced neurons. floor: the lowest that their units showed during training; zero: 0 in the "
-            "units of the prepared recording."
+            "units of the prepared recording.",
+            show_default="floor; no spikes where neurons spike",
         ),
-    ] = "floor",
+    ] = None,
     name: Annotated[
         str | None, typer.Option(help="Folder within DIR/simulations.", show_default="what is done")
     ] = None,

@@ -29,10 +29,10 @@ EXIT_SIGNAL = 128
 """Added to the number of the signal that ended a command."""
 
 
-def refuse(problem: str) -> NoReturn:
+def refuse(problem: str, code: int = EXIT_MISTAKE) -> NoReturn:
     """Exit with one line that says why."""
     say_problem(problem)
-    raise SystemExit(EXIT_MISTAKE)
+    raise SystemExit(code)
 
 
 def say_problem(problem: str) -> None:
@@ -131,12 +131,23 @@ def end_interrupted(stopped: KeyboardInterrupt, again: str | None) -> NoReturn:
 class StoppableGroup(TyperGroup):
     """Commands that end with one line where they are interrupted; given again they go on, or start anew."""
 
+    def make_context(self, *args: Any, **options: Any) -> Any:
+        """Read the arguments."""
+        with _told():
+            return super().make_context(*args, **options)
+
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
-        try:
+        with _told():
             return super().invoke(ctx)
-        except KeyboardInterrupt as stopped:
-            end_interrupted(stopped, shlex.join(["connfit", *sys.argv[1:]]))
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as stopped:
+        end_interrupted(stopped, shlex.join(["connfit", *sys.argv[1:]]))
 
 
 @contextmanager

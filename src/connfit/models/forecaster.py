@@ -208,7 +208,7 @@ class ModelForecaster:
         )
         for block in self._chunks(frames):
             added = None if noise is None else self.noise(recording, noise[block][:, :, None])
-            shown = self._alone(recording, start + block.start, block.stop - block.start)
+            shown = self.alone(recording, start + block.start, block.stop - block.start)
             run = self._run(state, shown, limits, readings, None, noise=added, within=spike_bits)
             assert run.within is not None
             state, bits = run.state, np.asarray(run.within)
@@ -296,7 +296,7 @@ class ModelForecaster:
         columns, limits = self.columns(recording), self.limits(recording)
         out = np.zeros((frames, len(columns)), np.float32) if out is None else out
         for block in self._chunks(frames):
-            shown = self._alone(recording, start + block.start, block.stop - block.start)
+            shown = self.alone(recording, start + block.start, block.stop - block.start)
             run = self._run(state, shown, limits, readings, None)
             state, out[block] = run.state, np.asarray(run.each)[:, columns, 0]
         return out
@@ -312,7 +312,7 @@ class ModelForecaster:
         state = jax.tree.map(lambda values: jnp.repeat(values, runs, axis=-1), state)
         for block in self._chunks(frames):
             added = self.noise(recording, np.asarray(noise[:, block]).transpose(1, 2, 0))
-            shown = self._alone(recording, start + block.start, len(added.values), runs)
+            shown = self.alone(recording, start + block.start, len(added.values), runs)
             run = self._run(state, shown, limits, readings, None, noise=added)
             state, out[:, block] = run.state, np.asarray(run.each)[:, columns].transpose(2, 0, 1)
         return out
@@ -362,8 +362,11 @@ class ModelForecaster:
         after = 1 + (np.arange(recording.frames)[frames] if isinstance(frames, slice) else frames)
         return Shown(shown, given, inputs.explaining(after)[:, :, None])
 
-    def _alone(self, recording: Recording, start: int, frames: int, runs: int = 1) -> Shown:
-        """Show nothing before frames of a free run, but for the external inputs that it is given."""
+    def alone(self, recording: Recording, start: int, frames: int, runs: int = 1) -> Shown:
+        """Show nothing before frames of a free run, but for the external inputs that it is given.
+
+        Before the recording begins they are at their mean.
+        """
         shown, inputs = Shown.nothing(self.model, frames, runs), self.inputs(recording)
         return shown if inputs is None else shown._replace(external=inputs.in_free_runs(start, frames)[:, :, None])
 

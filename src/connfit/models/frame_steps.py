@@ -21,8 +21,9 @@ def frame_steps(
     before: Neurons,
     steps: int,
     keep: Callable[[Neurons], Array] | None,
-) -> tuple[Neurons, Trajectory, Array | None]:
-    """Return the neurons after a frame, what its last step leaves behind, and what was kept of all steps.
+    add: Callable[[Neurons], Array] | None = None,
+) -> tuple[Neurons, Trajectory, Array | None, Array | None]:
+    """Return the neurons after a frame, what its last step leaves behind, what was kept of all steps, and a sum.
 
     Parameters
     ----------
@@ -30,20 +31,28 @@ def frame_steps(
         Takes a step.
     keep
         What is kept after each, [steps, ...]; None: nothing.
+    add
+        What is added up over all; None: nothing.
     """
     now, inner = before, None
+    total = None if add is None else jnp.zeros_like(add(before))
     if steps > 1:
 
-        def moved(now: Neurons, _: None) -> tuple[Neurons, Array | None]:
-            after = move(now)[0]
-            return after, None if keep is None else keep(after)
+        def moved(carry: tuple[Neurons, Array | None], _: None) -> tuple[tuple[Neurons, Array | None], Array | None]:
+            after = move(carry[0])[0]
+            return (after, _added(carry[1], add, after)), None if keep is None else keep(after)
 
-        now, inner = jax.lax.scan(moved, now, None, steps - 1)
+        (now, total), inner = jax.lax.scan(moved, (now, total), None, steps - 1)
     now, seen = move(now)
+    total = _added(total, add, now)
     if keep is None:
-        return now, seen, None
+        return now, seen, None, total
     last = keep(now)[None]
-    return now, seen, last if inner is None else jnp.concatenate([inner, last])
+    return now, seen, last if inner is None else jnp.concatenate([inner, last]), total
+
+
+def _added(total: Array | None, add: Callable[[Neurons], Array] | None, now: Neurons) -> Array | None:
+    return None if add is None or total is None else total + add(now)
 
 
 def spike_bits(model: Model, theta: Theta, neurons: Neurons) -> UInt8[Array, "bytes"]:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from connfit.errors import one_of
+from connfit.errors import ConfigError, one_of
 from connfit.models.base import Model, Params
 from connfit.recordings.cohort import Cohort
 
@@ -17,6 +17,10 @@ SILENCE_AT = {
     "zero": "0 in the units of the prepared recording",
 }
 """Rates at which silenced neurons can be held."""
+
+NO_SPIKES = "no-spikes"
+SILENCE_IN_WORDS = {**SILENCE_AT, NO_SPIKES: "no spikes"}
+"""What silence can be, `NO_SPIKES` of cells that spike."""
 
 FLOOR_PERCENTILE = 1.0
 """Of the observed training values of a unit: its lowest value without single frames that an artefact made."""
@@ -85,7 +89,7 @@ class TrainingRange:
         return cls(*np.where(total > 0, sums / np.where(total > 0, total, 1), np.nan).T)
 
     def distance(self, neurons: Int[np.ndarray, "k"], rates: Float[np.ndarray, "k"]) -> OutsideTraining:
-        """Compare held rates with the range of training."""
+        """Compare what read-outs see of held neurons with the range of training, in the recording's units."""
         low, high, deviation = self.low[neurons], self.high[neurons], self.deviation[neurons]
         beyond = np.maximum(np.maximum(low - rates, rates - high), 0) / np.maximum(deviation, 1e-12)
         # Rates are of single precision: what equals the lowest value up to its rounding is not below it.
@@ -96,6 +100,33 @@ class TrainingRange:
             above=int((outside & (rates > high)).sum()),
             farthest=float(np.nanmax(np.where(outside, beyond, 0.0), initial=0.0)),
         )
+
+
+def silence_of(model: Model, silence_at: str | None, option: str = "silence_at") -> str:
+    """Return what silence is, of `SILENCE_IN_WORDS`.
+
+    Parameters
+    ----------
+    silence_at
+        One of `SILENCE_AT`; None: the floor.
+    option
+        What messages call it.
+
+    Raises
+    ------
+    ConfigError
+        If it is none of them, or the floor of what is recorded where neurons spike.
+    """
+    if silence_at is not None:
+        one_of(option, silence_at, SILENCE_AT)
+    if not model.neuron.spikes:
+        return silence_at or "floor"
+    if silence_at == "floor":
+        raise ConfigError(
+            f"{option} is 'floor', but neurons of this fit spike, and silenced ones do not: leave it out (what units "
+            "show of silent neurons was fitted)"
+        )
+    return NO_SPIKES
 
 
 def silent_rates(
@@ -113,9 +144,9 @@ def silent_rates(
     start
         [N] rates before the onset.
     silence_at
-        One of `SILENCE_AT`.
+        One of `SILENCE_IN_WORDS`.
     """
-    one_of("silence_at", silence_at, SILENCE_AT)
-    if silence_at == "zero":
+    one_of("silence_at", silence_at, SILENCE_IN_WORDS)
+    if silence_at != "floor":
         return np.zeros(len(start))
     return np.maximum(np.minimum(np.nan_to_num(seen.floor, nan=0.0), np.asarray(start, np.float64)), 0)

@@ -193,8 +193,24 @@ class Neuron:
         ----------
         before, after
             States before the step, and after it as if the neuron were free.
+        rate
+            What is sent; of cells that spike, spikes per step.
         """
         return rate, *after[1:]
+
+    def held_from(self, theta: Theta, h: States, rate: Array, phase: Array | None = None) -> States:
+        """Return the states of neurons that are held from the next step on; doing so again changes nothing.
+
+        Parameters
+        ----------
+        phase
+            Of cells that spike: how far each is between two spikes, 0 to 1; None: as it is.
+        """
+        return (rate, *h[1:]) if self.sends_first else h
+
+    def shown_at(self, theta: Theta, rate: Array) -> Array:
+        """Return what read-outs see, on average, of a neuron that is held at a rate for long."""
+        return rate
 
     def jacobian(self, theta: Theta, h: States, x: States) -> Jacobian:
         """Return the derivatives of `step`, for states [N, B] or of all steps of a window."""

@@ -18,11 +18,18 @@ from connfit._system.paths import user_path
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError, DataError, DivergedError, first_ten, one_of, unreadable
 from connfit.models.base import Model, Neurons, Params
+from connfit.models.parameter import TimeConstant
 from connfit.models.rest import Settled, settle, started
-from connfit.models.rollout import CHUNK, Held, Shown, State, Stepped, rollout
+from connfit.models.rollout import CHUNK, Held, Shown, State, Stepped, hold_from, rollout
 
 SETTLE = 256
-"""Steps before the onset: five times the longest time constant that a fit allows by default."""
+"""Steps before the onset, at least: five times the longest time constant that a fit allows by default, in frames."""
+
+LONGEST = 5
+"""Times its longest time constant that a model is given to settle."""
+
+GOLDEN = 0.6180339887498949
+"""Of its interval, by which each neuron that is held at a rate is ahead of the one before: so they spread evenly."""
 
 DRIVES = {"own": "the model's own predictions", "mean": "the training mean, held", "none": "no background drive"}
 """What units show the background drive during a simulation."""
@@ -105,8 +112,9 @@ class HeldNeurons:
     neurons
         [k] positions of the neurons, each once.
     rates
-        [k] rate at which each is held, in the units of the recording, 0 or more. For silenced neurons see
-        `connfit.models.held_rates.silent_rates`: at 0 a neuron has no output, chemical or electrical.
+        [k] rate at which each is held, 0 or more: in the units of the recording, of cells that spike in Hz. For
+        silenced neurons see `connfit.models.held_rates.silent_rates`: at 0 a neuron has no output, chemical or
+        electrical.
 
     Raises
     ------
@@ -177,11 +185,11 @@ class Responses:
     Attributes
     ----------
     baseline, perturbed
-        [T, P] read-out of each unit after each step, without and with the perturbation, in the units of the recording.
+        [T, P] read-out of each unit after each frame, without and with the perturbation, in the units of the recording.
     set_baseline, set_perturbed
-        [T, Q] mean rate of each watched set of neurons.
+        [T, Q] mean rate of each watched set of neurons; of cells that spike in Hz, over the steps up to this one.
     neuron_baseline, neuron_perturbed
-        [N] mean rate of each neuron over the last half of the steps.
+        [N] mean rate of each neuron over the last half of the time; of cells that spike in Hz, over all steps.
     held
         What was held.
     """
@@ -207,7 +215,7 @@ class Responses:
 
 
 def settled(
-    model: Model, params: Params, mean: Float[np.ndarray, "P"], *, drive: str = "own", steps: int = SETTLE
+    model: Model, params: Params, mean: Float[np.ndarray, "P"], *, drive: str = "own", steps: int | None = None
 ) -> Settled:
     """Return the states after the units have shown their mean for long (with `drive="none"`: nothing), from silence.
 
@@ -217,10 +225,25 @@ def settled(
         Training mean of each unit, in the units of the recording.
     drive
         One of `DRIVES`.
+    steps
+        Default: `LONGEST` of the longest time constant, and at least `SETTLE`.
     """
     one_of("drive", drive, DRIVES)
+    steps = settling_steps(model, params) if steps is None else steps
     shown = np.zeros_like(mean) if drive == "none" else mean
     return settle(model, params, inputs=shown, steps=steps, tolerance=0.0)
+
+
+def settling_steps(model: Model, params: Params) -> int:
+    """Return the steps that a model needs to settle: `LONGEST` of its longest time constant, and at least `SETTLE`."""
+    timed = (one for one in model.parameters if isinstance(one, TimeConstant))
+    longest_s = max(float(jnp.max(one.value(params[one.key]))) for one in timed)
+    return max(SETTLE, int(np.ceil(LONGEST * longest_s / model.step_s)))
+
+
+def per_rate(model: Model) -> float:
+    """Return what a neuron sends of a rate of 1: of cells that spike, spikes per step of 1 Hz."""
+    return model.step_s if model.neuron.spikes else 1.0
 
 
 def simulate_perturbed(
@@ -234,15 +257,17 @@ def simulate_perturbed(
     drive: str = "own",
     current: Float[np.ndarray, "N"] | None = None,
     watched: Sequence[Int[np.ndarray, "q"]] = (),
+    substeps: int = 1,
 ) -> Responses:
     """Run the model freely and without noise, with and without a perturbation, side by side.
 
-    What is held in memory is a few numbers per neuron, and the read-outs of each step.
+    What is held in memory is a few numbers per neuron, and the read-outs of each frame. Neurons of cells that spike are
+    held at a rate by spikes at equal intervals, those of a set one after the other (`GOLDEN`).
 
     Parameters
     ----------
     steps
-        Model steps from the onset on, at least 2.
+        Model steps from the onset on: whole frames, at least 2.
     start
         Where both runs start: the states before the onset, see `settled`; of cells with one state, rates [N].
     mean
@@ -251,9 +276,11 @@ def simulate_perturbed(
         `"own"`: the model sees its own predictions, and a perturbation acts through them too. `"mean"`: units show
         their mean throughout, so that it acts through connections alone. `"none"`: no background drive.
     current
-        [N] injected into neurons in the perturbed run: added to their input, in the units of rates.
+        [N] injected into neurons in the perturbed run: added to their input at each step, in its units.
     watched
         Sets of neurons, by position, whose mean rate is returned over time.
+    substeps
+        Model steps of a frame.
 
     Raises
     ------
@@ -263,25 +290,37 @@ def simulate_perturbed(
         If activity grows without bound.
     """
     one_of("drive", drive, DRIVES)
-    if steps < 2:
-        raise ConfigError(f"a simulation must have 2 or more model steps, not {steps}")
+    if steps < 2 * substeps or steps % substeps:
+        whole = f" in frames of {substeps}" if substeps > 1 else ""
+        raise ConfigError(f"a simulation must have {2 * substeps} or more model steps{whole}, not {steps}")
     if drive == "mean" and mean is None:
         raise ConfigError("drive = 'mean' needs the mean of each unit")
     for name, neurons in [("perturbation", perturbation.neurons), *(("watched set", neurons) for neurons in watched)]:
         if len(neurons) and not 0 <= neurons.min() <= neurons.max() < model.neurons:
             raise ConfigError(f"neurons of the {name} must lie in 0..{model.neurons - 1}")
+    unit, highest = per_rate(model), perturbation.rates.max(initial=0.0)
+    if model.neuron.spikes and highest * unit > 1:
+        raise ConfigError(
+            f"neurons cannot be held at {highest:g} Hz: they spike once in a step at most, and one of "
+            f"{1000 * model.step_s:.4g} ms allows {1 / model.step_s:.6g} Hz"
+        )
     real = jnp.result_type(float)
     neurons, value = np.zeros((model.neurons, 2), bool), np.zeros((model.neurons, 1))
-    neurons[perturbation.neurons, 1], value[perturbation.neurons, 0] = True, perturbation.rates
-    held = Held(jnp.asarray(neurons), jnp.asarray(value, real))
+    neurons[perturbation.neurons, 1], value[perturbation.neurons, 0] = True, perturbation.rates * unit
+    held = Held(jnp.asarray(neurons), jnp.asarray(value, real)) if len(perturbation.neurons) else None
     injected = None if current is None else jnp.asarray(np.stack([0 * current, current], axis=1), real)
     given = np.zeros(model.units) if mean is None or drive != "mean" else np.asarray(mean, real)
     group = np.repeat(np.arange(len(watched)), [len(members) for members in watched])
-    begin_at = started(model, params, start)
-    state = State.of(model, jax.tree.map(lambda one: jnp.repeat(one, 2, axis=-1), begin_at))
+    begin_at = jax.tree.map(lambda one: jnp.repeat(one, 2, axis=-1), started(model, params, start))
+    if held is not None:
+        phase = np.zeros((model.neurons, 1))
+        phase[perturbation.neurons, 0] = (0.5 + GOLDEN * np.arange(len(perturbation.neurons))) % 1
+        begin_at = hold_from(model, params, begin_at, held, jnp.asarray(phase, real))
+    state = State.of(model, begin_at)
+    frames, block = steps // substeps, max(1, CHUNK // substeps)
     total, units, sets = np.zeros((model.neurons, 2)), [], []
-    for begin in range(0, steps, CHUNK):
-        counted = np.arange(begin, min(begin + CHUNK, steps)) >= steps // 2
+    for begin in range(0, frames, block):
+        counted = np.arange(begin, min(begin + block, frames)) >= frames // 2
         shown = Shown.nothing(model, len(counted), 2) if drive == "own" else Shown.constant(given, len(counted), 2)
         watching = _Watching(
             jnp.zeros((model.neurons, 2), real),
@@ -290,33 +329,25 @@ def simulate_perturbed(
         )  # fmt: skip
         # What units show is a background: it acts through the drive alone.
         run = rollout(
-            model,
-            params,
-            state,
-            shown,
-            _watch,
-            watching,
-            jnp.asarray(counted, real),
-            held=held,
-            current=injected,
-            forcing=False,
-        )
+            model, params, state, shown, _watch, watching, jnp.asarray(counted, real),
+            held=held, current=injected, forcing=False, substeps=substeps,
+        )  # fmt: skip
         state, (y, means) = run.state, run.each
         units.append(np.asarray(y))
         sets.append(np.asarray(means))
         total += np.asarray(run.kept.total, np.float64)
         if not (np.isfinite(units[-1]).all() and np.isfinite(total).all()):
             raise DivergedError(
-                f"activity grew without bound within {begin + len(counted)} model steps: simulate a shorter time, "
-                "or use drive = 'mean', which cuts the loop through the model's own predictions"
+                f"activity grew without bound within {(begin + len(counted)) * substeps} model steps: simulate a "
+                "shorter time, or use drive = 'mean', which cuts the loop through the model's own predictions"
             )
-    total /= steps - steps // 2
-    y, means = np.concatenate(units), np.concatenate(sets)
+    total /= (frames - frames // 2) * unit
+    y, means = np.concatenate(units), np.concatenate(sets) / real.type(unit)
     return Responses(y[..., 0], y[..., 1], means[..., 0], means[..., 1], total[:, 0], total[:, 1], perturbation)
 
 
 class _Watching(NamedTuple):
-    """Sum of rates over the counted steps, and watched neurons with the set that each is in."""
+    """Sum of rates over the counted frames, and watched neurons with the set that each is in."""
 
     total: Float[Array, "N 2"]
     members: Int[Array, "m"]
@@ -327,6 +358,6 @@ class _Watching(NamedTuple):
 def _watch(
     model: Model, params: Params, kept: _Watching, now: Stepped, counted: Float[Array, ""]
 ) -> tuple[_Watching, tuple[Float[Array, "P 2"], Float[Array, "Q 2"]]]:
-    """Keep read-outs and means of sets, and add rates up over the counted steps."""
+    """Keep read-outs and means of sets, and add rates up over the counted frames."""
     sums = jax.ops.segment_sum(now.rates[kept.members], kept.group, num_segments=len(kept.share))
     return kept._replace(total=kept.total + counted * now.rates), (now.reading, sums * kept.share[:, None])

@@ -20,7 +20,7 @@ class Settled(NamedTuple):
     Attributes
     ----------
     rates
-        [N] what neurons send.
+        [N] what neurons send. Of cells that spike, spikes per step, the mean over the second half of the run.
     neurons
         All states of the neurons, as a further run starts from.
     change
@@ -57,18 +57,26 @@ def settle(
     """
     state = State.of(model, started(model, params, start))
     given = None if inputs is None else vector_of("inputs", inputs, model.units).astype(state.rates.dtype)
-    done, change = 0, float("inf")
+    done, change, sent, spikes = 0, float("inf"), [], model.neuron.spikes
     while done < steps and change > tolerance:
         length = min(CHUNK, steps - done)
         shown = Shown.nothing(model, length) if given is None else Shown.constant(given, length)
-        run = rollout(model, params, state, shown, _last_change, jnp.zeros((), state.rates.dtype), forcing=False)
-        state, change, done = run.state, float(run.kept), done + length
-    return Settled(np.asarray(sent_by(model, params, state.neurons)[:, 0]), state.neurons, change, done)
+        nothing = jnp.zeros((), state.rates.dtype), jnp.zeros_like(state.rates) if spikes else None
+        run = rollout(model, params, state, shown, _last_change_and_spikes, nothing, forcing=False)
+        state, change, done = run.state, float(run.kept[0]), done + length
+        sent += [(length, np.asarray(run.kept[1][:, 0], np.float64))] if spikes else []
+    if not sent:
+        return Settled(np.asarray(sent_by(model, params, state.neurons)[:, 0]), state.neurons, change, done)
+    counted, spiked = zip(*sent[len(sent) // 2 :], strict=True)
+    return Settled(sum(spiked) / sum(counted), state.neurons, change, done)
 
 
-def _last_change(model: Model, params: Params, kept: Array, now: Stepped, also: None) -> tuple[Array, None]:
+def _last_change_and_spikes(
+    model: Model, params: Params, kept: tuple[Array, Array | None], now: Stepped, also: None
+) -> tuple[tuple[Array, Array | None], None]:
     before, after = (jnp.concatenate(neurons.states) for neurons in (now.before, now.neurons))
-    return jnp.linalg.norm(after - before) / jnp.maximum(jnp.linalg.norm(after), 1e-30), None
+    change = jnp.linalg.norm(after - before) / jnp.maximum(jnp.linalg.norm(after), 1e-30)
+    return (change, None if kept[1] is None else kept[1] + now.rates), None
 
 
 def started(model: Model, params: Params, start: Neurons | Float[np.ndarray, "N"] | None) -> Neurons:

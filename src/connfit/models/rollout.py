@@ -147,7 +147,7 @@ class Limits(NamedTuple):
 
 
 class Held(NamedTuple):
-    """Neurons whose rate is held, whatever their input, and the rates."""
+    """Neurons whose rate is held, whatever their input, and the rates: what is sent, of spikes so many per step."""
 
     neurons: Bool[Array, "N B"]
     rates: Float[Array, "N #B"]
@@ -161,7 +161,7 @@ class Stepped(NamedTuple):
     before, neurons
         States before the step, uncorrected, and after it.
     rates
-        What neurons send after the step.
+        What neurons send after the step. Of cells that spike the mean over all model steps of a frame: spikes per step.
     reading
         Read-out after the step in the recording's units, noise included.
     beyond
@@ -279,14 +279,15 @@ def _rollout(
             external=external,
         )  # fmt: skip
         keep_step = None if within is None else partial(within, model, theta)
-        now, seen, inner = frame_steps(move, before, substeps, keep_step)
+        send = (lambda now: neuron.output(theta, now.states)) if neuron.spikes else None
+        now, seen, inner, sent = frame_steps(move, before, substeps, keep_step, send)
         reading = model.readout.apply(strengths, neuron.observed(theta, now.states))
         if limits is not None:
             reading += beyond
         if added is not None:
             reading += jnp.asarray(added.values, kind)
         shown_next = jnp.zeros_like(shown) if added is None else jnp.broadcast_to(added.units, shown.shape)
-        rates = neuron.output(theta, now.states)
+        rates = neuron.output(theta, now.states) if sent is None else sent / substeps
         stepped = Stepped(before, now, rates, reading, beyond, given, ~given & shown, seen, external)
         kept, each = keep(model, params, kept, stepped, also)
         state = State(now, reading.astype(kind), shown_next, beyond.astype(kind))
@@ -294,8 +295,7 @@ def _rollout(
 
     neurons, reading, to_show, beyond = state
     if held is not None:
-        first = jnp.where(held.neurons, held.rates, neurons.rates)
-        neurons = neurons._replace(states=(first, *neurons.states[1:]))
+        neurons = hold_from(model, params, neurons, held)
     start = State(neurons, reading.astype(kind), jnp.broadcast_to(to_show, reading.shape), beyond.astype(kind))
     (state, kept), (each, inner) = jax.lax.scan(one_frame, (start, kept), (shown, noise, also))
     return Run(state, kept, each, inner)
@@ -329,6 +329,20 @@ def advance(
         corrected = before._replace(states=correct(model, before.states, given, forced, params))
     after, seen = step(model, params, corrected, given, forced, drive, fed_back, current, external)
     return _hold(model, params, held, corrected, after), seen
+
+
+def hold_from(model: Model, params: Params, neurons: Neurons, held: Held, phase: Array | None = None) -> Neurons:
+    """Return neurons of which some are held from the next step on.
+
+    Parameters
+    ----------
+    phase
+        [N, 1] of cells that spike: how far each is between two spikes, 0 to 1; None: as it is.
+    """
+    rates = jnp.broadcast_to(held.rates, neurons.rates.shape)
+    found = as_states(model.neuron.held_from(model.constants(params), neurons.states, rates, phase))
+    states = tuple(jnp.where(held.neurons, one, own) for one, own in zip(found, neurons.states, strict=True))
+    return neurons._replace(states=states)
 
 
 def _hold(model: Model, params: Params, held: Held | None, before: Neurons, after: Neurons) -> Neurons:

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 
 from connfit.errors import ConfigError
 from connfit.models.base import Model, Params
-from connfit.models.held_rates import TrainingRange, silent_rates
+from connfit.models.held_rates import NO_SPIKES, TrainingRange, silent_rates
 from connfit.models.perturb import settled
 from connfit.models.pulse import Stimulations, add_neurons, grew_without_bound, side_by_side, summed
 from connfit.models.rollout import Held
@@ -46,7 +46,7 @@ def silencing_changes(
     seen
         What units showed during training, see `connfit.models.held_rates.silent_rates`.
     silence_at
-        One of `connfit.models.held_rates.SILENCE_AT`.
+        One of `connfit.models.held_rates.SILENCE_AT`; cells that spike are silent without spikes.
 
     Returns
     -------
@@ -69,7 +69,8 @@ def silencing_changes(
     pulse, window = stimulations.steps(model.step_s)
     start = settled(model, params, mean, drive=stimulations.drive)
     real = params["bias"].dtype
-    silent = jnp.asarray(silent_rates(seen, start.rates, silence_at)[:, None], real)
+    rates = silent_rates(seen, start.rates, NO_SPIKES if model.neuron.spikes else silence_at)
+    silent = jnp.asarray(rates[:, None], real)
     strength = stimulations.strength * unit_of_strength
     given = mean if stimulations.drive == "mean" else np.zeros(model.units)
     width = max(side_by_side(model, len(pulses) + len(set(pulses)) - 1) + 1, 2)

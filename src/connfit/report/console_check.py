@@ -20,7 +20,7 @@ _DRIFTS = 0.2
 def print_check(checked: CheckedData, console: Console) -> None:
     """Print what was understood, a block for the connectome and for each recording, then what is open or wrong."""
     if checked.connectome is not None:
-        _block(f"connectome {checked.connectome.source}", connectome_rows(checked.connectome, checked.said), console)
+        _block(f"connectome {checked.connectome.source}", connectome_rows(checked, checked.connectome), console)
     for recording in checked.recordings:
         rows = recording_rows(recording, checked.unit_column)
         _block(f"recording {recording.recording.name}", rows, console)
@@ -36,15 +36,15 @@ def print_check(checked: CheckedData, console: Console) -> None:
         console.print(literal(f"{checked.other_files} further {files} of no format that is read"), highlight=False)
 
 
-def connectome_rows(checked: CheckedConnectome, said: Mapping[str, str]) -> dict[str, str]:
-    """Return what is said of a connectome, by label."""
-    counted = checked.summary
+def connectome_rows(data: CheckedData, checked: CheckedConnectome) -> dict[str, str]:
+    """Return what is said of the connectome of checked data, by label."""
+    counted, said = checked.summary, data.said
     rows = {}
     if checked.columns:
-        rows["columns"] = "; ".join(
-            f"{role} = {column}{f' ({why})' if (why := said.get(f'data.connectome.{role}')) else ''}"
-            for role, column in checked.columns.items()
-        )
+        rows["columns"] = _chosen(checked.columns, said, "data.connectome")
+    options = (data.values["data"].get("connectome") or {}).get("options") or {}
+    if options:
+        rows["options"] = _chosen(options, said, "data.connectome.options")
     rows["neurons"] = f"{counted.neurons:,}, of {checked.types:,} types, in {checked.regions:,} regions"
     rows["connections"] = f"{counted.connections:,}, {counted.self_connections:,} of a neuron to itself"
     if counted.electrical_connections:
@@ -59,12 +59,22 @@ def connectome_rows(checked: CheckedConnectome, said: Mapping[str, str]) -> dict
         rows["without input"] = f"{counted.neurons_without_input:,} neurons"
     words = [f"{word or 'unknown'} {neurons:,}" for word, neurons in checked.transmitters.items()]
     rows["transmitters"] = first_ten(words)
-    rule = checked.connectome.notes.get("sign_rule")
-    if checked.has_signs or not checked.columns or "data.sign_rule" in said:
-        rows["signs"] = f"{counted.excitatory_neurons:,} excitatory, {counted.inhibitory_neurons:,} inhibitory ({rule})"
+    signs = f"{counted.excitatory_neurons:,} excitatory, {counted.inhibitory_neurons:,} inhibitory"
+    if (inhibitory := counted.inhibitory_connections) is not None:
+        signs = f"{counted.connections - inhibitory:,} excitatory connections, {inhibitory:,} inhibitory"
+    if checked.has_signs or "data.sign_rule" in said or not said:
+        rows["signs"] = f"{signs} ({checked.connectome.notes.get('sign_rule')})"
+    elif "data.unknown_transmitter" in said and not any(checked.transmitters):
+        rows["signs"] = signs
     if any(checked.transmitters):
         rows["not covered by a rule"] = ", ".join(f"{name} {neurons:,}" for name, neurons in checked.unknown.items())
     return {**rows, **_numbered("caution", checked.cautions)}
+
+
+def _chosen(options: Mapping[str, object], said: Mapping[str, str], section: str) -> str:
+    """What was chosen, and why where that is known."""
+    reasons = {name: f" ({why})" for name in options if (why := said.get(f"{section}.{name}"))}
+    return "; ".join(f"{name} = {value}{reasons.get(name, '')}" for name, value in options.items())
 
 
 def recording_rows(checked: CheckedRecording, unit_column: str | None) -> dict[str, str]:

@@ -17,6 +17,7 @@ from connfit.analysis.dynamics.stability import jacobian_spectrum, linear_model_
 from connfit.analysis.result import narrowed
 from connfit.errors import ConnfitError
 from connfit.models.base import Model, Params
+from connfit.models.perturb import per_rate
 from connfit.models.rest import settle
 
 MATRICES = {
@@ -51,9 +52,10 @@ class Rest:
     steps
         Steps that were run.
     mean_rate, mean_rate_at_first
-        Mean over neurons at the end and at the start; None where it is not finite.
+        Mean over neurons at the end and at the start; None where it is not finite. Of cells that spike in Hz, over the
+        second half of the run, and of the run before it in which units show their mean.
     silent
-        Neurons whose rate is 0 at the end.
+        Neurons whose rate is 0 at the end; of cells that spike, without a spike in the second half.
     """
 
     reached: bool = True
@@ -193,8 +195,8 @@ def examine_stability(
             reached=sound and bool(rest.change < AT_REST),
             change_per_step=finite(float(rest.change)),
             steps=rest.steps,
-            mean_rate=float(rest.rates.mean()) if sound else None,
-            mean_rate_at_first=float(np.mean(begin.rates)),
+            mean_rate=float(rest.rates.mean()) / per_rate(model) if sound else None,
+            mean_rate_at_first=float(np.mean(begin.rates)) / per_rate(model),
             silent=int((rest.rates <= 0).sum()) if sound else None,
         ),
         weights=attempt("weights", lambda: weight_spectrum(model, params, k=k, seed=seed), needs_rest=False),

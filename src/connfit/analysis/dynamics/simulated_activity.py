@@ -17,7 +17,7 @@ from connfit.evaluation.residual_noise import MIN_RESIDUALS, Residuals, residual
 from connfit.models.base import Model, Neurons, Params
 from connfit.models.forecaster import ModelForecaster
 from connfit.models.rest import sent_by, settle
-from connfit.models.rollout import Shown, State, Stepped, rollout
+from connfit.models.rollout import State, Stepped, rollout
 from connfit.recordings import Recording
 
 CHUNK = 16
@@ -36,9 +36,9 @@ class DrivenRun:
     units
         [T, p] prediction plus noise of the recording's units: what stands beside the data.
     kept, watched
-        File of the rates of the kept neurons, and how many they are; None if none are kept.
+        File of the activity of the kept neurons, and how many they are; None if none are kept.
     mean, deviation
-        [N] mean and standard deviation over time of every neuron's rate.
+        [N] mean and standard deviation over frames of every neuron's rate; of cells that spike in Hz.
     start
         States before the first frame that counts.
     noise
@@ -55,7 +55,10 @@ class DrivenRun:
 
     @property
     def neurons(self) -> Float[np.ndarray, "T n"] | None:
-        """[T, n] rates of the kept neurons; opened anew each time, so that pages that were read need not stay."""
+        """[T, n] rates of the kept neurons after each frame; of cells that spike, their spikes in each frame.
+
+        It is opened anew each time, so that pages that were read need not stay.
+        """
         if self.kept is None:
             return None
         return np.memmap(self.kept, np.float32, "r", shape=(len(self.units), self.watched))
@@ -75,7 +78,8 @@ def driven_run(
 
     Whole frames of the one-step residuals of the recording's training part are drawn with replacement, added to the
     prediction of each frame and fed back, as in the evaluation (`connfit.evaluation.free_run`): a stable model without
-    noise comes to rest. The rates of neurons go to a file chunk by chunk, so that memory does not grow with the run.
+    noise comes to rest. External inputs are those of the recording, if free runs are given them; before it begins,
+    their mean. The rates of neurons go to a file chunk by chunk, so that memory does not grow with the run.
 
     Parameters
     ----------
@@ -100,6 +104,7 @@ def driven_run(
         If rates stop being finite.
     """
     model, params, held = forecaster.model, forecaster.params, forecaster.cohort.substeps
+    spikes = model.neuron.spikes
     columns, limits = forecaster.columns(recording), forecaster.limits(recording)
     known = residuals or residuals_of(forecaster.one_step(recording), recording, warmup)
     errors = known.frames
@@ -127,13 +132,14 @@ def driven_run(
         stop = min(at + CHUNK, BURN_IN if at < BURN_IN else BURN_IN + frames)
         if at == BURN_IN:
             start = state.neurons
-            origin = np.asarray(sent_by(model, params, start)[:, 0], np.float64)
+            origin = origin if spikes else np.asarray(sent_by(model, params, start)[:, 0], np.float64)
         run = rollout(
-            model, params, state, Shown.nothing(model, stop - at), _reading_and_rates,
+            model, params, state, forecaster.alone(recording, at - BURN_IN, stop - at), _reading_and_rates,
             noise=noise.part(slice(at, stop)), limits=limits, substeps=held,
         )  # fmt: skip
         state, (reading, rates) = run.state, run.each
-        rates = np.asarray(rates)
+        # Whole numbers of spikes.
+        rates = np.rint(np.asarray(rates) * held) if spikes else np.asarray(rates)
         if not np.isfinite(rates).all():
             raise DivergedError(f"the free run of {forecaster.name} stops being finite near frame {at - BURN_IN}")
         if at < BURN_IN:
@@ -150,8 +156,9 @@ def driven_run(
                 file.write(np.ascontiguousarray(rates[:, watched], np.float32).data)
     mean_apart = total / frames
     deviation = np.sqrt(np.maximum(squares / frames - mean_apart**2, 0))
+    per_s = 1 / (held * model.step_s) if spikes else 1.0
     return DrivenRun(
-        units, kept, len(watched), origin + mean_apart, deviation, start,
+        units, kept, len(watched), per_s * (origin + mean_apart), per_s * deviation, start,
         np.asarray(noise.values[BURN_IN:, :, 0]),
     )  # fmt: skip
 

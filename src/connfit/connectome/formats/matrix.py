@@ -22,7 +22,8 @@ from connfit.connectome.formats.connectome_format import FORMATS, ConnectomeForm
 from connfit.connectome.mat_files import is_numbers, opened_mat
 from connfit.connectome.memory_tables import table_of_frame
 from connfit.connectome.table_files import read_table
-from connfit.errors import DataError, first_ten, one_of, unreadable
+from connfit.connectome.text_files import first_line, lines
+from connfit.errors import DataError, UnclearError, first_ten, one_of, unreadable
 
 _AGAIN = "Copy or write it again"
 
@@ -37,7 +38,7 @@ class MatrixOptions(Options, frozen=True):
         receives from j (TVB). Needed unless the matrix is symmetric.
     labels
         A text file with the names in order, the first word of each line; its path counts from the matrix. Default: the
-        first row and column of a CSV file, or the ids of the neuron table in their order.
+        first row and column of a CSV file that has them, or the ids of the neuron table in their order.
     values, names
         Variables of a MAT-file with the matrix and with the names. Default: the only square matrix of numbers.
     """
@@ -54,12 +55,14 @@ def read_matrix(edges: Path, neurons: Path | None, options: MatrixOptions) -> Wi
     Parameters
     ----------
     edges
-        CSV or TSV with names in the first row and column; `.txt` with blanks between numbers; `.npy`; or `.mat`.
+        CSV or TSV with names in the first row and column; CSV, TSV or `.txt` of numbers alone; `.npy`; or `.mat`.
 
     Raises
     ------
     DataError
-        If it is not square, holds what is no finite number, or has no names; if it is not clear what rows are.
+        If it is not square or holds what is no finite number; if it is not clear what rows are.
+    UnclearError
+        If it has no names, or a MAT-file has several such matrices.
     """
     names: list[str] | None = None
     suffix = edges.name.lower().removesuffix(".gz").rpartition(".")[2]
@@ -67,22 +70,24 @@ def read_matrix(edges: Path, neurons: Path | None, options: MatrixOptions) -> Wi
         values = _npy(edges)
     elif suffix == "mat":
         values, names = _mat(edges, options)
-    elif suffix in ("csv", "tsv"):
+    elif suffix in ("csv", "tsv") and not is_plain(edges):
         values, names = _labelled(edges)
     else:
         values = _text(edges)
     neuron_table = None if neurons is None else read_table(neurons, "neurons")
     if options.labels is not None:
-        names = _words(edges.parent / user_path(options.labels))
+        names = first_words(edges.parent / user_path(options.labels))
     values = square(values, edges)
     if names is None and neuron_table is not None:
         id_column = "id" if "id" in neuron_table.columns else neuron_table.columns[0]
         names = [str(name) for name in neuron_table.ids(id_column)]
     if names is None:
-        raise DataError(
+        words = "a text file with a name in each line" + (", or options.names, a variable" if suffix == "mat" else "")
+        raise UnclearError(
             f"the {len(values)} rows have no names",
+            option="labels",
             path=edges,
-            fix="Give options.labels, a file with a name in each line, or a neuron table in the same order",
+            fix=f"Give options.labels, {words}; or a neuron table in the same order",
         )
     return tables_of_matrix(values, names, edges, rows=options.rows, neurons=neuron_table)
 
@@ -173,9 +178,11 @@ def _mat(path: Path, options: MatrixOptions) -> tuple[np.ndarray, list[str] | No
         wanted = options.values
         if wanted is None:
             if len(square) != 1:
-                raise DataError(
+                raise UnclearError(
                     f"{len(square) or 'no'} variables are square matrices of numbers; there are "
                     f"{first_ten(f'{name} {file.variables[name].shape}' for name in file.variables)}",
+                    option="values",
+                    choices=square,
                     path=path,
                     fix="Name the matrix with options.values",
                 )
@@ -187,19 +194,26 @@ def _mat(path: Path, options: MatrixOptions) -> tuple[np.ndarray, list[str] | No
         return file.numbers(wanted).astype(np.float64), names
 
 
+def separator_of(path: Path) -> str | None:
+    """Return what lies between the numbers of a text file: a comma, a semicolon, or blanks and tabs (None)."""
+    try:
+        line = next((line for line in lines(path) if line.partition("#")[0].strip()), "")
+    except (*DAMAGE, UnicodeDecodeError) as error:
+        raise unreadable(error, "no matrix of numbers", path=path, fix=_AGAIN) from error
+    return next((mark for mark in ",;" if mark in line), None)
+
+
+def is_plain(path: Path) -> bool:
+    """Return whether the first line of a text file holds numbers and no names."""
+    words = first_line(path).decode("utf-8-sig").strip().split("\t" if ".tsv" in path.name.lower() else ",")
+    return all(FLOAT.fullmatch(word.strip()) or INTEGER.fullmatch(word.strip()) for word in words)
+
+
 def _labelled(path: Path) -> tuple[np.ndarray, list[str]]:
     table = read_table(path, "matrix", as_csv=True)
     header, first = table.columns, table.columns[0]
-    columns = header[1:]
-    if all(FLOAT.fullmatch(word) or INTEGER.fullmatch(word) for word in (title.strip() for title in header)):
-        raise DataError(
-            "the first line holds numbers and no names",
-            path=path,
-            fix="Write names in the first row and column, or save it as .txt with blanks between numbers and give "
-            "options.labels",
-        )
     names = table.text(first)
-    titles = [title.strip() for title in columns]
+    titles = [title.strip() for title in header[1:]]
     if names != titles:
         at = next((k for k, pair in enumerate(zip(names, titles, strict=False)) if pair[0] != pair[1]), None)
         differ = (
@@ -208,25 +222,32 @@ def _labelled(path: Path) -> tuple[np.ndarray, list[str]]:
             else (f"{len(names)} rows, {len(titles)} columns")
         )
         raise DataError(f"rows and columns have other names: {differ}", path=path, fix="Name them alike, in one order")
-    return np.column_stack([real_numbers(table, title) for title in columns]), names
+    return np.column_stack([real_numbers(table, title) for title in header[1:]]), names
 
 
 def _text(path: Path) -> np.ndarray:
     try:
         with open_unpacked(path) as file:
-            return np.loadtxt(file, ndmin=2, encoding="utf-8", comments="#")
+            return np.loadtxt(file, ndmin=2, encoding="utf-8", comments="#", delimiter=separator_of(path))
     except (*DAMAGE, UnicodeDecodeError) as error:
-        fix = "Write a square matrix of numbers with blanks between them"
+        fix = "Write a square matrix of numbers, a row in each line, with commas or blanks between them"
         raise unreadable(error, "no matrix of numbers", path=path, fix=fix) from error
 
 
-def _words(path: Path) -> list[str]:
+def first_words(path: Path) -> list[str]:
+    """Return the first word of each line that is not empty, of a CSV file the first cell.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, or is no text in UTF-8.
+    """
     try:
         with open_unpacked(path) as file:
-            lines = [line.decode("utf-8").strip() for line in file]
+            rows = [line.decode("utf-8").strip() for line in file]
     except (*DAMAGE, UnicodeDecodeError) as error:
         raise unreadable(error, "cannot read the names", path=path, fix="Write one in each line, in UTF-8") from error
-    return [line.split()[0] if path.suffix != ".csv" else line.split(",")[0] for line in lines if line]
+    return [row.split()[0] if path.suffix != ".csv" else row.split(",")[0] for row in rows if row]
 
 
 FORMATS.register(

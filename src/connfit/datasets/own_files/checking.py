@@ -157,6 +157,9 @@ def _check_files(paths: Sequence[str | Path], answers: Answers) -> CheckedData:
     found.said |= read.said
     found.questions += read.questions
     left_out = [*files.left_out, *read.left_out]
+    unused = [path for path in files.texts if path != wiring.labels]
+    for path in files.named & set(unused):
+        find_reader(path)  # It says that none reads it.
     plain = configuration.DataConfig()
     seen = tuple(check_recording(path, format, recording, plain) for path, format, recording in read.recordings)
     if files.recordings:
@@ -188,7 +191,7 @@ def _check_files(paths: Sequence[str | Path], answers: Answers) -> CheckedData:
         questions=tuple(found.questions),
         problems=tuple(found.problems),
         left_out=tuple(left_out),
-        other_files=files.other_files,
+        other_files=files.other_files + len(unused),
     )
 
 

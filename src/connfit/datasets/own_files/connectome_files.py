@@ -7,22 +7,23 @@ from typing import Literal
 
 import h5py
 
-from connfit._io import DAMAGE
 from connfit._system.hdf5_guard import opened
-from connfit._system.npz_members import whole_header
 from connfit.connectome.cell_words import is_missing
 from connfit.connectome.formats import FORMATS
 from connfit.connectome.formats.connectome_format import find_format
+from connfit.datasets.own_files.matrix_files import matrix_size
 from connfit.datasets.own_files.table_peek import Peek
 from connfit.datasets.own_files.usual_names import EDGE_COLUMNS, NEURON_COLUMNS, columns_by_name, normal
 from connfit.errors import ConnfitError
 from connfit.recordings.readers import READERS
 
-TableKind = Literal["edges", "neurons", "matrix", "recording", "epochs", "units", "responses"]
+TableKind = Literal["edges", "neurons", "matrix", "recording", "epochs", "units", "responses", "words"]
 
 _EPOCHS = {"name", "starts", "stops"}
 _UNITS = {"roi", "unit"}
 _RESPONSES = {"stimulated", "silenced"}
+WORDS = (".txt", ".txt.gz")
+"""Ends of text files that no reader of recordings takes."""
 _TELLING = ("type", "region", "transmitter", "side")
 _ID_NAMES = frozenset(NEURON_COLUMNS["id"]) - {"name", "neuron", "cell", "node", "label"}
 """Names that an id has and a unit does not."""
@@ -33,8 +34,8 @@ def wiring_of_file(path: Path) -> tuple[Literal["edges", "neurons"], str] | None
     name = path.name.lower()
     if name.endswith((".h5", ".hdf5")):
         return _of_hdf5(path)
-    if name.endswith(".npy"):
-        return ("edges", "matrix") if _is_square_array(path) else None
+    if name.endswith((".npy", ".mat")):
+        return ("edges", "matrix") if matrix_size(path) is not None else None
     read_otherwise = tuple(end for reader in READERS.values() for end in reader.suffixes)
     endings = tuple(end for known in FORMATS.values() for end in known.suffixes)
     if name.endswith(endings) and not name.endswith(read_otherwise):
@@ -51,16 +52,6 @@ def _of_hdf5(path: Path) -> tuple[Literal["edges", "neurons"], str] | None:
             return ("neurons", "sonata") if isinstance(file.get("nodes"), h5py.Group) else None
     except (OSError, RuntimeError, KeyError, ConnfitError):
         return None  # Whoever reads it says what is wrong.
-
-
-def _is_square_array(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            header = whole_header(file, path.name, path.stat().st_size)
-    except (*DAMAGE, ConnfitError):
-        return False  # Whoever reads it says what is wrong.
-    shape = header.shape
-    return len(shape) == 2 and shape[0] == shape[1] > 2 and header.dtype.kind in "fiu"
 
 
 def kind_of_table(table: Peek) -> TableKind:

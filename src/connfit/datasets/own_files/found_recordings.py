@@ -13,6 +13,7 @@ from connfit.datasets.own_files.sorting import SortedFiles
 from connfit.datasets.own_files.user_answers import Answers, Question
 from connfit.errors import ConfigError, ConnfitError, UnclearError, did_you_mean
 from connfit.recordings import Recording
+from connfit.recordings.empty_units import empty_units_of
 from connfit.recordings.readers import find_reader
 
 
@@ -79,8 +80,7 @@ def read_recordings(files: SortedFiles, answers: Answers) -> FoundRecordings:
                 raise
             found.left_out.append((path, str(error).removeprefix(f"{path}: ")))
             continue
-        if not recording.mask.all():
-            options["missing"] = "mask"
+        options |= _lacking(recording, options)
         kept.append((path, options))
         found.recordings.append((path, reader.name, recording))
     _name_apart(kept, found)
@@ -89,6 +89,13 @@ def read_recordings(files: SortedFiles, answers: Answers) -> FoundRecordings:
         found.values["format"] = answers.format
     _say(found)
     return found
+
+
+def _lacking(recording: Recording, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options for values that are missing: a unit without any is left out, and all others stay complete."""
+    if recording.mask[:, recording.mask.any(axis=0)].all():
+        return {} if recording.mask.all() else {"empty_units": "drop", **options}
+    return {"missing": "mask"}
 
 
 def _name_apart(kept: Sequence[tuple[Path, dict[str, Any]]], found: FoundRecordings) -> None:
@@ -113,11 +120,14 @@ def _section(paths: Sequence[Path], options: Sequence[Mapping[str, Any]]) -> dic
     values: dict[str, Any] = {"files": [str(path.resolve()) for path in paths]}
     every = dict.fromkeys(key for each in options for key in each)
     missing = any(each.get("missing") == "mask" for each in options)
+    empty = any(each.get("empty_units") == "drop" for each in options)
     shared = {
         key: options[0].get(key) for key in every if all(each.get(key) == options[0].get(key) for each in options)
     }
     if missing:
         shared["missing"] = "mask"
+    if empty:
+        shared["empty_units"] = "drop"
     inside = {key: value for key, value in shared.items() if key not in SHARED and value is not None}
     values |= {key: value for key, value in shared.items() if key in SHARED and value is not None}
     if inside:
@@ -135,6 +145,10 @@ def _say(found: FoundRecordings) -> None:
         found.said["data.recording_files.missing"] = (
             f"values are missing, in {most} {lacking[most]:.2%}: they are not scored"
         )
+    if found.values.get("empty_units") == "drop":
+        units = Counter(path.name for path, _, recording in found.recordings for _ in empty_units_of(recording))
+        named = ", ".join(f"{count} of {name}" for name, count in units.most_common(3)) or "those of these files"
+        found.said["data.recording_files.empty_units"] = f"units without any value are left out: {named}"
     for option in ("frame_rate", "kind"):
         if option in found.values:
             found.said[f"data.recording_files.{option}"] = "given"

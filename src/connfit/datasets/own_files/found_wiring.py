@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace as with_options
@@ -13,12 +15,13 @@ from connfit.config import DataConfig
 from connfit.connectome.signs import RULES, UNKNOWN_POLICIES
 from connfit.datasets.loading import connectome_from_config
 from connfit.datasets.own_files.checked_connectome import CheckedConnectome, check_connectome
+from connfit.datasets.own_files.matrix_files import matrix_size, names_in_mat, names_in_texts
 from connfit.datasets.own_files.sorting import SortedFiles, Table
 from connfit.datasets.own_files.table_columns import edge_columns, neuron_columns
 from connfit.datasets.own_files.user_answers import Answers, Question
 from connfit.datasets.own_files.usual_names import EDGE_COLUMNS, NEURON_COLUMNS
 from connfit.datasets.registry import DATASETS
-from connfit.errors import ConfigError, ConnfitError, did_you_mean, first_ten
+from connfit.errors import ConfigError, ConnfitError, UnclearError, did_you_mean, first_ten
 
 _ALL = ("excitatory", "inhibitory")
 _NEEDED = {"pre": "the presynaptic neuron", "post": "the postsynaptic neuron"}
@@ -34,6 +37,8 @@ class FoundWiring:
         Options of the section, with absolute paths.
     said
         By option, how its value came about.
+    labels
+        The text file that names the rows of a matrix.
     """
 
     values: dict[str, Any] = field(default_factory=dict)
@@ -41,6 +46,7 @@ class FoundWiring:
     questions: list[Question] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     connectome: CheckedConnectome | None = None
+    labels: Path | None = None
 
 
 def found_wiring(files: SortedFiles, answers: Answers) -> FoundWiring:
@@ -101,8 +107,12 @@ def found_wiring(files: SortedFiles, answers: Answers) -> FoundWiring:
     tables |= columns
     if answers.wiring_options:
         tables["options"] = {**tables.get("options", {}), **answers.wiring_options}
+    if edges is not None and neurons is None and tables.get("format") == "matrix" and not edges.peek.header:
+        _name_rows(found, edges.path, files.texts)
     _signs(found, answers)
-    if edges is not None and not any(ask.option in ("columns", "neurons") for ask in found.questions):
+    if edges is not None and not any(
+        ask.option in ("columns", "neurons", "names", "labels") for ask in found.questions
+    ):
         source = f"{edges.path}, {neurons.path}" if neurons is not None else str(edges.path)
         _read(found, source, columns)
         _ask_for_signs(found, answers)
@@ -121,6 +131,29 @@ def _of_edges(found: FoundWiring, edges: Table, answers: Answers, tables: dict[s
         tables["options"] = {"row_is_synapse": True}
         found.said["data.connectome.options.row_is_synapse"] = "no column of counts or weights: each row is a synapse"
     return dict(of_edges.columns)
+
+
+def _name_rows(found: FoundWiring, path: Path, texts: Sequence[Path]) -> None:
+    """Find what names the rows of a matrix without names: a variable of its MAT-file, or a text file beside it."""
+    options = found.values["connectome"].setdefault("options", {})
+    size = matrix_size(path)
+    if size is None or {"labels", "names"} & set(options):
+        return
+    inside = names_in_mat(path, size) if path.name.lower().endswith(".mat") else ()
+    beside = tuple(names_in_texts(texts, size).values())
+    if len(inside) == 1:
+        options["names"] = inside[0]
+        found.said["data.connectome.options.names"] = f"it holds {size} words"
+    elif inside:
+        text = f"which variable of {path.name} names its {size} rows"
+        found.questions.append(Question("names", "data.connectome.options.names", text, inside))
+    elif len(beside) == 1:
+        found.labels = beside[0]
+        options["labels"] = Path(os.path.relpath(beside[0].resolve(), path.resolve().parent)).as_posix()
+        found.said["data.connectome.options.labels"] = f"its {size} lines begin with different words"
+    elif beside:
+        text = f"which file names the {size} rows of {path.name}"
+        found.questions.append(Question("labels", "data.connectome.options.labels", text, tuple(map(str, beside))))
 
 
 def _table(found: FoundWiring, tables: Sequence[Table], what: str) -> Table | None:
@@ -152,6 +185,11 @@ def _read(found: FoundWiring, source: str, columns: dict[str, str]) -> None:
     for trial in _trials(data):
         try:
             found.connectome = check_connectome(source, connectome_from_config(trial), columns)
+        except UnclearError as error:
+            key = f"data.connectome.options.{error.option}"
+            if not any(question.key == key for question in found.questions):
+                found.questions.append(Question(error.option, key, str(error), error.choices))
+            return
         except ConnfitError as error:
             problems.append(str(error))
             continue

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from connfit._system.paths import user_path
 from connfit.connectome.formats.connectome_format import find_format
-from connfit.datasets.own_files.connectome_files import TableKind, kind_of_table, wiring_of_file
+from connfit.connectome.table_files import TEXT
+from connfit.datasets.own_files.connectome_files import WORDS, TableKind, kind_of_table, wiring_of_file
+from connfit.datasets.own_files.matrix_files import matrix_size
 from connfit.datasets.own_files.table_peek import NOTHING, Peek, is_table, peek
 from connfit.datasets.registry import DATASETS
 from connfit.errors import ConfigError, ConnfitError, DataError
@@ -24,6 +26,7 @@ _NOT_READ = {
     "responses": "measured responses, for connfit perturb-score",
 }
 _CONFIGURATIONS = (".toml", ".json")
+_SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".ods")
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,10 @@ class SortedFiles:
         Tables that could be the edge table, and the neuron table.
     recordings
         Files and folders of recordings, in the order in which they were named or are sorted.
+    texts
+        Text files of words, which may name the rows of a matrix.
     named
-        Those of them that were named themselves, and not only a folder around them.
+        Recordings and texts that were named themselves, and not only a folder around them.
     left_out
         Files that are none of these, and why; those of a folder of which nothing is known are only counted.
     other_files
@@ -59,6 +64,7 @@ class SortedFiles:
     edges: tuple[Table, ...] = ()
     neurons: tuple[Table, ...] = ()
     recordings: tuple[Path, ...] = ()
+    texts: tuple[Path, ...] = ()
     named: frozenset[Path] = frozenset()
     left_out: tuple[tuple[Path, str], ...] = ()
     other_files: int = 0
@@ -177,7 +183,11 @@ def _of_folder(found: SortedFiles, folder: Path, known: Set[Path]) -> SortedFile
 
 
 def _known(path: Path) -> bool:
-    return is_table(path) or any(path.name.lower().endswith(reader.suffixes) for reader in READERS.values())
+    return (
+        is_table(path)
+        or path.suffix.lower() in _SPREADSHEETS
+        or any(path.name.lower().endswith(reader.suffixes) for reader in READERS.values())
+    )
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -209,11 +219,15 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 def _of_file(found: SortedFiles, path: Path, format: str | None) -> SortedFiles:
     if format is None and not path.is_dir() and is_table(path):
-        table = Table(path, peek(path))
-        return _with_table(found, table, kind_of_table(table.peek))
+        table, kind = _table(path)
+        if kind == "recording":
+            find_reader(path)
+        return _with_table(found, table, kind)
     if format is None and not path.is_dir() and (wiring := wiring_of_file(path)) is not None:
         half, its_format = wiring
         return _with_table(found, Table(path, NOTHING, its_format), half)
+    if format is None and path.suffix.lower() in _SPREADSHEETS:
+        raise DataError("spreadsheets are not read", path=path, fix="Save the sheet as CSV in UTF-8")
     if format is None:
         find_reader(path)
     return replace(found, recordings=(*found.recordings, path))
@@ -224,10 +238,19 @@ def _named_table(path: Path) -> Table:
     if not path.exists():
         raise DataError("no such file", path=path, fix="Check the path")
     if is_table(path):
-        table = peek(path)
-        return Table(path, table, "matrix" if kind_of_table(table) == "matrix" else "tables")
+        table, kind = _table(path)
+        return replace(table, format="matrix") if kind == "matrix" else table
     wiring = wiring_of_file(path)
     return Table(path, NOTHING, find_format(path).name if wiring is None else wiring[1])
+
+
+def _table(path: Path) -> tuple[Table, TableKind]:
+    """A table and what it holds; of numbers without titles nothing is known of columns."""
+    if path.name.lower().endswith(TEXT) and matrix_size(path) is not None:
+        return Table(path, NOTHING), "matrix"
+    table = Table(path, peek(path))
+    kind = kind_of_table(table.peek)
+    return table, "words" if kind == "recording" and path.name.lower().endswith(WORDS) else kind
 
 
 def _with_table(found: SortedFiles, table: Table, kind: TableKind) -> SortedFiles:
@@ -239,6 +262,8 @@ def _with_table(found: SortedFiles, table: Table, kind: TableKind) -> SortedFile
         return replace(found, neurons=(*found.neurons, table))
     if kind == "recording":
         return replace(found, recordings=(*found.recordings, table.path))
+    if kind == "words":
+        return replace(found, texts=(*found.texts, table.path))
     return replace(found, left_out=(*found.left_out, (table.path, f"not read: this is {_NOT_READ[kind]}")))
 
 

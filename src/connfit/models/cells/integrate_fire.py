@@ -163,6 +163,28 @@ class LIF(Neuron):
         steady = self._threshold_at(theta, 1 / spikes) / -jnp.expm1(steps * jnp.log(alpha))
         return steady * (1 - alpha) * (1 - beta) / kappa
 
+    def hold(self, theta: Theta, before: States, after: States, rate: Array) -> States:
+        """Return the states of a neuron that spikes regularly, whatever its input and refractory time.
+
+        Its potential is the share of the interval that has passed, times the threshold: it rises by the rate, in spikes
+        per step, and a spike takes the threshold off it, so that no time is lost. At a rate of 0 it rests.
+        """
+        passed = jnp.clip(before[0] / self._threshold(theta, before), 0, 2) - self.output(theta, before) + rate
+        return jnp.where(rate > 0, passed * self._threshold(theta, after), 0), *after[1:]
+
+    def held_from(self, theta: Theta, h: States, rate: Array, phase: Array | None = None) -> States:
+        """Return the states with a potential that says how far a neuron is between two spikes, or at rest."""
+        v = h[0] if phase is None else phase * self._threshold(theta, h)
+        return jnp.where(rate > 0, v, 0), *h[1:]
+
+    def shown_at(self, theta: Theta, rate: Array) -> Array:
+        """Return what so many spikes per step look like in the recording."""
+        return theta["base"] + theta["response"] * rate
+
+    def _threshold(self, theta: Theta, h: States) -> Array:
+        """Threshold that the potential is compared with."""
+        return h[0] - self._above(theta, h)
+
     def jacobian(self, theta: Theta, h: States, x: States) -> Jacobian:
         """Return the derivatives of a step."""
         at = self.for_slopes(theta, h, x)

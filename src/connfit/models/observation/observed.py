@@ -135,6 +135,14 @@ class Observed(Neuron):
         own = self._own
         return self._followed(theta, before, as_states(self.cell.hold(theta, before[:own], after[:own], rate)))
 
+    def held_from(self, theta: Theta, h: States, rate: Array, phase: Array | None = None) -> States:
+        """Return the states of the cell when it is held from the next step on."""
+        return (*as_states(self.cell.held_from(theta, h[: self._own], rate, phase)), *h[self._own :])
+
+    def shown_at(self, theta: Theta, rate: Array) -> Array:
+        """Return what the cell shows: the indicator follows it."""
+        return self.cell.shown_at(theta, rate)
+
     def jacobian(self, theta: Theta, h: States, x: States) -> Jacobian:
         """Return the derivatives of a step, from those of the cell."""
         own, inner = self._own, self._inner(theta)

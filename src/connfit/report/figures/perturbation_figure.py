@@ -24,15 +24,15 @@ ROWS = 10
 
 def what_was_done(done: Perturbation) -> str:
     """Name data, sets, and what drives the model, in one line."""
-    sets = []
+    sets, rate = [], f" {done.rate_units}" if done.rate_units else ""
     for name, value in (done.inputs or {}).items():
         sets.append(f"input {name} at {value:.3g}")
     for held in done.sets:
         what = f"silenced at {held.rate:.3g}" if held.kind == "silenced" else f"held at {held.rate:g}"
-        sets.append(f"{held.set} {what} ({_count(held.neurons)}, unperturbed {held.baseline:.3g})")
+        sets.append(f"{held.set} {what}{rate} ({_count(held.neurons)}, unperturbed {held.baseline:.3g}{rate})")
     for given in done.injected:
-        what = f"given {given.input:+g} of input"
-        sets.append(f"{given.set} {what} ({_count(given.neurons)}, unperturbed {given.baseline:.3g})")
+        what = f"given {given.input:+g} {done.input_units or 'of input'}"
+        sets.append(f"{given.set} {what} ({_count(given.neurons)}, unperturbed {given.baseline:.3g}{rate})")
     surrogate = "SURROGATE " if done.surrogate else ""
     return f"{surrogate}{done.dataset}: {'; '.join(sets)}; drive: {done.drive_in_words}"
 
@@ -65,7 +65,7 @@ def responses_figure(
             for key, colour, label in (("baseline", INITIAL, "unperturbed"), ("perturbed", MODEL, "perturbed")):
                 axes.plot(traces["time_s"], traces[f"{kind}_{key}"][:, column], color=colour, label=label)
             axes.set_title(response.name, loc="left")
-            label = _label("mean rate" if kind == "set" else "activity", done)
+            label = _label("mean rate", done.units_of_rates) if kind == "set" else _label("activity", done.value_units)
             axes.set_ylabel(label.replace(" (", "\n("), fontsize=7)
         for axes in panels.ravel()[len(chosen) :]:
             axes.set_axis_off()
@@ -101,7 +101,7 @@ def neurons_figure(done: Perturbation) -> Figure:
         axes.set_yticks(position, [neuron.name for neuron in rows], fontsize=7)
         axes.invert_yaxis()
         start, stop = done.averaged_s
-        axes.set_xlabel(_label(f"mean rate, {start:g} to {stop:g} s after onset", done))
+        axes.set_xlabel(_label(f"mean rate, {start:g} to {stop:g} s after onset", done.units_of_rates))
         figure.legend(loc="outside lower center", ncols=3)
         return figure
 
@@ -110,7 +110,10 @@ def print_perturbation(done: Perturbation, console: Console) -> None:
     """Print the most changed read-outs and neurons."""
     console.print(literal(what_was_done(done)), highlight=False, soft_wrap=True)
     start, stop = done.averaged_s
-    console.print(f"mean rates {start:g} to {stop:g} s after the onset, unperturbed and perturbed", highlight=False)
+    what = f"mean rates {start:g} to {stop:g} s after the onset, unperturbed and perturbed"
+    if done.rate_units:
+        what += f"; of neurons in {done.rate_units}, of units in those of the recording"
+    console.print(what, highlight=False)
     for title, rows in (("set of neurons", done.readouts), ("unit", done.units), ("neuron", done.changed_neurons)):
         changed = [response for response in rows if response.change]
         if not changed:
@@ -127,8 +130,8 @@ def print_perturbation(done: Perturbation, console: Console) -> None:
         console.print(table)
 
 
-def _label(what: str, done: Perturbation) -> str:
-    return f"{what} ({done.value_units or 'dimensionless'})"
+def _label(what: str, units: str) -> str:
+    return f"{what} ({units or 'dimensionless'})"
 
 
 def _wrapped(text: str, width: int = 105) -> str:

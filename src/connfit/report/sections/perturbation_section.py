@@ -52,17 +52,20 @@ def blocks(simulations: Mapping[str, Simulation]) -> list[str]:
 
 def _tables(done: Perturbation) -> list[str]:
     start, stop = done.averaged_s
-    caption = (
-        f"mean from {start:.3g} to {stop:.3g} s after the onset ({done.value_units or 'dimensionless'}), most changed "
-        "first"
-    )
     made = [page.paragraph(f"{what_was_done(done)}.")]
-    for title, responses in (("read-out", (*done.readouts, *done.units)), ("neuron", done.changed_neurons)):
+    values, rates = done.value_units or "dimensionless", done.units_of_rates or "dimensionless"
+    # Sets have the units of neurons, which those of the recording need not be.
+    read = ((("read-out", values, (*done.readouts, *done.units)),) if values == rates else
+            (("set of neurons", rates, done.readouts), ("read-out", values, done.units)))  # fmt: skip
+    for title, units, responses in (*read, ("neuron", rates, done.changed_neurons)):
+        if title == "set of neurons" and not responses:
+            continue
+        caption = f"mean from {start:.3g} to {stop:.3g} s after the onset ({units}), most changed first"
         changed = [response for response in responses if response.change][:ROWS]
         if not changed:
             made.append(page.paragraph(f"No {title} changed."))
             continue
         cells = [[row.name, number(row.baseline), number(row.perturbed), number(row.change)] for row in changed]
         table = page.table([title, "unperturbed", "perturbed", "change"], cells, caption=f"{title}: {caption}")
-        made.append(table if title == "read-out" else page.folded(f"The {len(cells)} most changed neurons", table))
+        made.append(table if title != "neuron" else page.folded(f"The {len(cells)} most changed neurons", table))
     return made
