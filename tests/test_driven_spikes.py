@@ -11,8 +11,10 @@ import pytest
 from plain_spikes import FRAMES, NEURONS, STEP_S, SUBSTEPS, PlainSpikes, Spiking, spiking
 
 from connfit.analysis.analysis_options import AnalysisOptions
-from connfit.analysis.dynamics.fit_stability import examine_stability
+from connfit.analysis.brain_analysis import Analysis
+from connfit.analysis.dynamics.fit_stability import SURROGATE_SLOPE, Stability, examine_stability
 from connfit.analysis.dynamics.simulated_activity import BURN_IN, driven_run
+from connfit.analysis.findings import sentences
 from connfit.analysis.fitted_brain import FittedBrain
 from connfit.analysis.spiking.fitted_spikes import fitted_spikes
 from connfit.config import Config, DataConfig, EvaluateConfig
@@ -151,10 +153,17 @@ def test_rates_at_rest_are_of_many_steps(float64: None) -> None:
     rest = settle(of.model, of.params, steps=SETTLE, tolerance=0.0)
     np.testing.assert_allclose(rest.rates, spikes[SETTLE // 2 : SETTLE].mean(axis=0))
     options = AnalysisOptions(eigenvalues=2, lyapunov_steps=50)
-    found = examine_stability(of.model, of.params, None, mean, options).rest
+    stability = examine_stability(of.model, of.params, None, mean, options)
+    found = stability.rest
     counts = spikes[SETTLE + 64 * (32 // 2) :].sum(axis=0)
     assert found.mean_rate == pytest.approx(counts.mean() / (len(spikes) - SETTLE - 1024) / per_rate(of.model))
     assert found.silent == (counts == 0).sum() and 0 < (counts == 0).sum() < NEURONS
+    # Derivatives are a surrogate's.
+    assert stability.spikes and stability.weights is not None and set(stability.reasons.values()) == {SURROGATE_SLOPE}
+    assert stability.jacobian_closed is stability.jacobian_open is stability.lyapunov_free is None
+    (said,) = sentences("stability")(Analysis(stability=Stability(before=stability, after=stability)))
+    assert f"ends at {found.mean_rate:.3g} Hz on average, {found.silent} neurons silent." in said
+    assert "Jacobians describe" not in said
 
 
 def test_sources_say_what_is_counted(tmp_path: Path, float64: None) -> None:
