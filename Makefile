@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 # Where the shell forbids bytecode, every command that a test starts would compile all packages again: 5 s of CPU each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo docs test test-slow fuzz faults kills bench bench-memory bench-fly check lint format schema clean
+.PHONY: demo docs test test-slow test-oldest fuzz faults kills bench bench-memory bench-fly check lint format schema clean
 
 demo: $(STAMP)
 	$(BIN)/connfit demo
@@ -21,6 +21,14 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow
+
+# The same tests with the oldest versions that pyproject.toml allows, in build/oldest; these warn of newer neighbours.
+test-oldest: $(STAMP)
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python build/oldest
+	$(BIN)/uv pip install --quiet --python build/oldest --no-build --resolution lowest-direct -r pyproject.toml --extra test
+	$(BIN)/uv pip install --quiet --python build/oldest --no-deps .
+	build/oldest/bin/python -m pytest -W default -m "not slow" -n auto --maxprocesses 4 --dist loadfile
 
 # Damaged files of every kind that is read, and answers of servers: 20,000 in about ten minutes on one core.
 fuzz: $(STAMP)

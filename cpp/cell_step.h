@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <vector>
 
 #include "simd.h"
 #include "threads.h"
@@ -18,31 +17,44 @@ struct CellStepArgs {
   int64_t rows, batch;
 };
 
+// The numbers of the W lanes from `lane` on, of `rows` neurons in `batch` recordings; those beyond `count` are 0.
+template <typename Cell, int W>
+CONNFIT_INLINE typename Cell::template Numbers<W> NumbersOf(const float* theta, int64_t rows, int64_t batch,
+                                                            int64_t lane, int64_t count) {
+  typename Cell::template Numbers<W> found;
+  if (batch == 1 && count >= W) {
+    Unrolled<Cell::kNumbers>([&](auto n) CONNFIT_BODY { found.of[n] = Load<W>(theta + n * rows + lane); });
+    return found;
+  }
+  const int64_t there = std::min<int64_t>(count, W);
+  int64_t neuron[W], row = lane / batch, b = lane % batch;
+  for (int64_t z = 0; z < there; ++z) {
+    neuron[z] = row;
+    if (++b == batch) b = 0, ++row;
+  }
+  float some[W] = {};
+  Unrolled<Cell::kNumbers>([&](auto n) CONNFIT_BODY {
+    for (int64_t z = 0; z < there; ++z) some[z] = theta[n * rows + neuron[z]];
+    found.of[n] = Load<W>(some);
+  });
+  return found;
+}
+
+template <typename Cell, int W>
+CONNFIT_INLINE void StepLanes(const Cell& cell, const CellStepArgs& a, int64_t lane) {
+  const auto theta = NumbersOf<Cell, W>(a.theta, a.rows, a.batch, lane, W);
+  typename Cell::template States<W> now;
+  Unrolled<Cell::kStates>([&](auto s) CONNFIT_BODY { now.of[s] = Load<W>(a.states[s] + lane); });
+  const auto next = cell.Step(theta, now, cell.Spike(theta, now), Load<W>(a.received + lane));
+  Unrolled<Cell::kStates>([&](auto s) CONNFIT_BODY { Store<W>(a.after[s] + lane, next.of[s]); });
+}
+
 template <typename Cell>
 CONNFIT_INLINE void CellStepBody(const CellStepArgs& a, int64_t begin, int64_t end) {
-  const int64_t rows = std::max<int64_t>(1, 256 / a.batch), lanes = rows * a.batch;
-  Cell cell(a.options);
-  std::vector<float> spikes(lanes), theta(a.batch == 1 ? 0 : Cell::kNumbers * lanes);
-  for (int64_t row = begin; row < end; row += rows) {
-    const int64_t count = std::min(rows, end - row) * a.batch, first = row * a.batch;
-    cell.theta = a.theta + row;
-    cell.stride = a.rows;
-    if (a.batch != 1) {
-      for (int n = 0; n < Cell::kNumbers; ++n) {
-        for (int64_t z = 0; z < count; ++z) theta[n * lanes + z] = a.theta[n * a.rows + row + z / a.batch];
-      }
-      cell.theta = theta.data();
-      cell.stride = lanes;
-    }
-    const float* now[Cell::kStates];
-    float* next[Cell::kStates];
-    for (int s = 0; s < Cell::kStates; ++s) {
-      now[s] = a.states[s] + first;
-      next[s] = a.after[s] + first;
-    }
-    cell.Spike(now, count, spikes.data());
-    cell.Step(now, spikes.data(), a.received + first, count, next);
-  }
+  const Cell cell(a.options);
+  int64_t lane = begin;
+  for (; lane + 8 <= end; lane += 8) StepLanes<Cell, 8>(cell, a, lane);
+  for (; lane < end; ++lane) StepLanes<Cell, 1>(cell, a, lane);
 }
 
 #ifdef CONNFIT_X86
@@ -54,9 +66,9 @@ CONNFIT_AVX2 void CellStepAvx2(const CellStepArgs& a, int64_t begin, int64_t end
 
 template <typename Cell, typename Pool>
 void CellStep(Pool& pool, const CellStepArgs& a) {
-  const int64_t chunks = std::clamp<int64_t>(a.rows * a.batch / 16384, 1, 16);
+  const int64_t lanes = a.rows * a.batch, chunks = std::clamp<int64_t>(lanes / 16384, 1, 16);
   ParallelFor(pool, chunks, [&](int64_t c) {
-    const int64_t begin = a.rows * c / chunks, end = a.rows * (c + 1) / chunks;
+    const int64_t begin = lanes * c / chunks, end = lanes * (c + 1) / chunks;
 #ifdef CONNFIT_X86
     if (CurrentIsa() == Isa::avx2) return CellStepAvx2<Cell>(a, begin, end);
 #endif

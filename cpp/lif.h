@@ -2,11 +2,6 @@
 // these follow, and their derivatives.
 #pragma once
 
-#include <algorithm>
-#include <cmath>
-#include <utility>
-#include <vector>
-
 #include "simd.h"
 
 namespace connfit {
@@ -31,51 +26,91 @@ class LifCell {
   // Whether state q acts on state s, after any number of steps.
   static constexpr bool Reaches(int s, int q) { return s == q || (q != 2 && (q != 3 || s == 2)); }
 
+  // Of W neurons.
+  template <int W>
+  struct Numbers {
+    Vector<W> of[kNumbers];
+  };
+  template <int W>
+  struct States {
+    Vector<W> of[kStates];
+  };
+  template <int W>
   struct Slopes {
-    explicit Slopes(int64_t lanes) : room((kTraced + kLearned) * kTraced * lanes) {
-      float* next = room.data();
-      const auto take = [&] { return std::exchange(next, next + lanes); };
-      for (int p = 0; p < kTraced; ++p) {
-        for (int q = 0; q < kTraced; ++q) by_state[p][q] = kByState[p][q] ? take() : nullptr;
-      }
-      for (int l = 0; l < kLearned; ++l) {
-        for (int q = 0; q < kTraced; ++q) by_number[l][q] = kByNumber[l][q] ? take() : nullptr;
-      }
-    }
-    Slopes(const Slopes&) = delete;
-
-    std::vector<float> room;
-    float* by_state[kTraced][kTraced] = {};
-    float* by_number[kLearned][kTraced] = {};
+    Vector<W> by_state[kTraced][kTraced], by_number[kLearned][kTraced];
   };
 
   explicit LifCell(const float* options)
       : per_width_(1.0f / options[0]), clears_(options[1] != 0), surrogate_(static_cast<int>(options[2])) {}
 
-  // 1 where the first `count` lanes spike, from the states before a step.
-  CONNFIT_INLINE void Spike(const float* const* now, int64_t count, float* spikes) const {
-    int64_t z = 0;
-    for (; z + 8 <= count; z += 8) SpikeSome<8>(now, z, spikes);
-    for (; z < count; ++z) SpikeSome<1>(now, z, spikes);
+  // 1 where neurons spike, from the states before a step.
+  template <int W>
+  CONNFIT_INLINE Vector<W> Spike(const Numbers<W>& theta, const States<W>& now) const {
+    const Vector<W> zero{};
+    return Above(theta, now) > 0.0f ? zero + 1.0f : zero;
   }
 
-  // The states of the first `count` lanes after a step; they may take the memory of those before it.
-  CONNFIT_INLINE void Step(const float* const* now, const float* spikes, const float* received, int64_t count,
-                           float* const* next) const {
-    int64_t z = 0;
-    for (; z + 8 <= count; z += 8) StepSome<8>(now, spikes, received, z, next);
-    for (; z < count; ++z) StepSome<1>(now, spikes, received, z, next);
+  // The states after a step.
+  template <int W>
+  CONNFIT_INLINE States<W> Step(const Numbers<W>& theta, const States<W>& now, Vector<W> spike,
+                                Vector<W> received) const {
+    using V = Vector<W>;
+    const V zero{}, stays = 1.0f - spike, left = Left(theta, now, spike);
+    const V gamma = theta.of[0], g = now.of[1], current = clears_ ? g * stays : g;
+    const V moved = theta.of[1] * (now.of[0] * stays) + theta.of[7] * current;
+    const V after = theta.of[2] * current + received;
+    States<W> next;
+    next.of[0] = left < 1.5f ? moved : zero;
+    next.of[1] = !clears_ ? after : left < 1.5f ? after : current;
+    next.of[2] = left;
+    next.of[3] = gamma * now.of[3] + (1.0f - gamma) * (theta.of[6] + theta.of[5] * spike);
+    if constexpr (kAdapts) next.of[4] = theta.of[10] * now.of[4] + spike;
+    return next;
   }
 
-  // Derivatives of the first `count` lanes in a step, from the states before it.
-  CONNFIT_INLINE void Find(const float* const* now, const float* spikes, int64_t count, Slopes& to) const {
-    int64_t z = 0;
-    for (; z + 8 <= count; z += 8) FindSome<8>(now, spikes, z, to);
-    for (; z < count; ++z) FindSome<1>(now, spikes, z, to);
+  // The derivatives of a step, from the states before it; those that are 0 for all cells are left out.
+  template <int W>
+  CONNFIT_INLINE Slopes<W> Find(const Numbers<W>& theta, const States<W>& now, Vector<W> spike) const {
+    using V = Vector<W>;
+    const V zero{}, one = zero + 1.0f;
+    const V gamma = theta.of[0], alpha = theta.of[1], beta = theta.of[2], response = theta.of[5], kappa = theta.of[7];
+    const V v = now.of[0], g = now.of[1], sigma = Surrogate<W>(Above(theta, now));
+    const V stays = 1.0f - spike, left = Left(theta, now, spike);
+    const V free = left < 1.5f ? one : zero;
+    const V kept = clears_ ? (left < 1.5f ? beta : one) : beta, open = clears_ ? stays : one, current = g * open;
+    const V seen = (1.0f - gamma) * response * sigma;
+    // Gradients of cells that adapt do not go through the reset.
+    const V to_v = kAdapts ? zero : -free * sigma * (clears_ ? alpha * v + kappa * g : alpha * v);
+    const V to_g = !kAdapts && clears_ ? -kept * g * sigma : zero;
+    Slopes<W> to;
+    to.by_state[0][0] = alpha * free * stays + to_v;
+    to.by_state[0][1] = kappa * free * open;
+    to.by_state[1][0] = to_g;
+    to.by_state[1][1] = kept * open;
+    to.by_state[2][0] = seen;
+    to.by_state[2][2] = gamma;
+    to.by_number[0][1] = clears_ ? free : one;
+    to.by_number[1][2] = now.of[3] - theta.of[6] - response * spike;
+    to.by_number[2][0] = free * (stays * v + theta.of[8] * current);
+    to.by_number[3][0] = free * theta.of[9] * current;
+    to.by_number[3][1] = clears_ ? free * current : current;
+    to.by_number[4][0] = -to_v;
+    to.by_number[4][1] = -to_g;
+    to.by_number[4][2] = -seen;
+    to.by_number[5][2] = (1.0f - gamma) * spike;
+    to.by_number[6][2] = 1.0f - gamma;
+    if constexpr (kAdapts) {
+      const V a = now.of[4], rho = theta.of[10], jump = theta.of[11];
+      to.by_state[2][3] = -jump * seen;
+      to.by_state[3][3] = rho - jump * sigma;
+      to.by_number[8][2] = -a * seen;
+      to.by_number[8][3] = -a * sigma;
+      to.by_state[3][0] = sigma;
+      to.by_number[4][3] = -sigma;
+      to.by_number[7][3] = a;
+    }
+    return to;
   }
-
-  const float* theta = nullptr;  // [kNumbers, stride], from the first lane on
-  int64_t stride = 0;
 
  private:
   template <int W>
@@ -92,87 +127,18 @@ class LifCell {
     return Positive<W>(1.0f - x) * (surrogate_ == 2 ? 0.3f * per_width_ : per_width_);
   }
 
-  template <int W>
-  CONNFIT_INLINE Vector<W> Number(int which, int64_t z) const {
-    return Load<W>(theta + which * stride + z);
-  }
-
   // The potential above the threshold.
   template <int W>
-  CONNFIT_INLINE Vector<W> Above(const float* const* now, int64_t z) const {
-    Vector<W> above = Load<W>(now[0] + z) - Number<W>(3, z);
-    if constexpr (kAdapts) above -= Number<W>(11, z) * Load<W>(now[4] + z);
+  CONNFIT_INLINE static Vector<W> Above(const Numbers<W>& theta, const States<W>& now) {
+    Vector<W> above = now.of[0] - theta.of[3];
+    if constexpr (kAdapts) above -= theta.of[11] * now.of[4];
     return above;
-  }
-
-  template <int W>
-  CONNFIT_INLINE void SpikeSome(const float* const* now, int64_t z, float* spikes) const {
-    const Vector<W> zero{};
-    Store<W>(spikes + z, Above<W>(now, z) > 0.0f ? zero + 1.0f : zero);
   }
 
   // Steps of the refractory time that are left.
   template <int W>
-  CONNFIT_INLINE Vector<W> Left(const float* const* now, Vector<W> spike, int64_t z) const {
-    return spike > 0.0f ? Number<W>(4, z) : Positive<W>(Load<W>(now[2] + z) - 1.0f);
-  }
-
-  template <int W>
-  CONNFIT_INLINE void StepSome(const float* const* now, const float* spikes, const float* received, int64_t z,
-                               float* const* next) const {
-    using V = Vector<W>;
-    const V zero{}, spike = Load<W>(spikes + z), stays = 1.0f - spike, left = Left<W>(now, spike, z);
-    const V gamma = Number<W>(0, z), g = Load<W>(now[1] + z), current = clears_ ? g * stays : g;
-    const V moved = Number<W>(1, z) * (Load<W>(now[0] + z) * stays) + Number<W>(7, z) * current;
-    const V after = Number<W>(2, z) * current + Load<W>(received + z);
-    const V seen = gamma * Load<W>(now[3] + z) + (1.0f - gamma) * (Number<W>(6, z) + Number<W>(5, z) * spike);
-    Store<W>(next[0] + z, left < 1.5f ? moved : zero);
-    Store<W>(next[1] + z, !clears_ ? after : left < 1.5f ? after : current);
-    Store<W>(next[2] + z, left);
-    Store<W>(next[3] + z, seen);
-    if constexpr (kAdapts) Store<W>(next[4] + z, Number<W>(10, z) * Load<W>(now[4] + z) + spike);
-  }
-
-  template <int W>
-  CONNFIT_INLINE void FindSome(const float* const* now, const float* spikes, int64_t z, Slopes& to) const {
-    using V = Vector<W>;
-    const auto number = [&](int which) { return Number<W>(which, z); };
-    const V zero{}, one = zero + 1.0f;
-    const V gamma = number(0), alpha = number(1), beta = number(2), response = number(5), kappa = number(7);
-    const V v = Load<W>(now[0] + z), g = Load<W>(now[1] + z), sigma = Surrogate<W>(Above<W>(now, z));
-    const V spike = Load<W>(spikes + z), stays = 1.0f - spike, left = Left<W>(now, spike, z);
-    const V free = left < 1.5f ? one : zero;
-    const V kept = clears_ ? (left < 1.5f ? beta : one) : beta, open = clears_ ? stays : one, current = g * open;
-    const V seen = (1.0f - gamma) * response * sigma;
-    // Gradients of cells that adapt do not go through the reset.
-    const V to_v = kAdapts ? zero : -free * sigma * (clears_ ? alpha * v + kappa * g : alpha * v);
-    const V to_g = !kAdapts && clears_ ? -kept * g * sigma : zero;
-    Store<W>(to.by_state[0][0] + z, alpha * free * stays + to_v);
-    Store<W>(to.by_state[0][1] + z, kappa * free * open);
-    Store<W>(to.by_state[1][0] + z, to_g);
-    Store<W>(to.by_state[1][1] + z, kept * open);
-    Store<W>(to.by_state[2][0] + z, seen);
-    Store<W>(to.by_state[2][2] + z, gamma);
-    Store<W>(to.by_number[0][1] + z, clears_ ? free : one);
-    Store<W>(to.by_number[1][2] + z, Load<W>(now[3] + z) - number(6) - response * spike);
-    Store<W>(to.by_number[2][0] + z, free * (stays * v + number(8) * current));
-    Store<W>(to.by_number[3][0] + z, free * number(9) * current);
-    Store<W>(to.by_number[3][1] + z, clears_ ? free * current : current);
-    Store<W>(to.by_number[4][0] + z, -to_v);
-    Store<W>(to.by_number[4][1] + z, -to_g);
-    Store<W>(to.by_number[4][2] + z, -seen);
-    Store<W>(to.by_number[5][2] + z, (1.0f - gamma) * spike);
-    Store<W>(to.by_number[6][2] + z, 1.0f - gamma);
-    if constexpr (kAdapts) {
-      const V a = Load<W>(now[4] + z), rho = number(10), jump = number(11);
-      Store<W>(to.by_state[2][3] + z, -jump * seen);
-      Store<W>(to.by_state[3][3] + z, rho - jump * sigma);
-      Store<W>(to.by_number[8][2] + z, -a * seen);
-      Store<W>(to.by_number[8][3] + z, -a * sigma);
-      Store<W>(to.by_state[3][0] + z, sigma);
-      Store<W>(to.by_number[4][3] + z, -sigma);
-      Store<W>(to.by_number[7][3] + z, a);
-    }
+  CONNFIT_INLINE static Vector<W> Left(const Numbers<W>& theta, const States<W>& now, Vector<W> spike) {
+    return spike > 0.0f ? theta.of[4] : Positive<W>(now.of[2] - 1.0f);
   }
 
   const float per_width_;

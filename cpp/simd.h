@@ -2,14 +2,16 @@
 //
 // Bodies of kernels are either always-inline functions on vectors of fixed width, which a wrapper
 // with a target attribute makes the compiler emit once per instruction set, or AVX2 intrinsics
-// beside a plain loop. Other processors run the plain form. AVX-512 was measured and left out: these
-// kernels wait for memory, and it won nothing.
+// beside a plain loop. Other processors run the plain form. AVX-512 is for compiled cells alone: the
+// other kernels wait for memory, and it won nothing.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <type_traits>
+#include <utility>
 
 #define CONNFIT_INLINE inline __attribute__((always_inline))
 
@@ -17,6 +19,7 @@
 #include <immintrin.h>
 #define CONNFIT_X86 1
 #define CONNFIT_AVX2 __attribute__((target("avx2,fma")))
+#define CONNFIT_AVX512 __attribute__((target("avx512f,avx512vl,avx512dq,avx512bw,fma,prefer-vector-width=512")))
 #endif
 
 namespace connfit {
@@ -35,6 +38,21 @@ inline Isa CurrentIsa() {
     return Isa::portable;
   }();
   return isa;
+}
+
+// Whether AVX-512 is there beside AVX2, and CONNFIT_ISA=avx2 does not forbid it.
+inline bool HasAvx512() {
+  static const bool has = [] {
+#ifdef CONNFIT_X86
+    const char* forced = std::getenv("CONNFIT_ISA");
+    if (CurrentIsa() != Isa::avx2 || (forced != nullptr && std::strcmp(forced, "avx2") == 0)) return false;
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
+#else
+    return false;
+#endif
+  }();
+  return has;
 }
 
 // Defines BODYBest(args, begin, end): the always-inline BODY for the current instruction set.
@@ -67,6 +85,17 @@ template <int W>
 CONNFIT_INLINE void Store(float* to, Vector<W> value) {
   *reinterpret_cast<Vector<W>*>(to) = value;
 }
+
+// Calls body(0), ... body(N - 1) with numbers that are known when it is compiled.
+template <typename Body, int... I>
+CONNFIT_INLINE void CallEach(const Body& body, std::integer_sequence<int, I...>) {
+  (body(std::integral_constant<int, I>{}), ...);
+}
+template <int N, typename Body>
+CONNFIT_INLINE void Unrolled(const Body& body) {
+  CallEach(body, std::make_integer_sequence<int, N>{});
+}
+#define CONNFIT_BODY __attribute__((always_inline))
 
 #ifdef CONNFIT_X86
 // All bits set in the first `count` of eight lanes.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +18,8 @@ from typer.testing import CliRunner
 
 from connfit import cli
 from connfit import config as configuration
+from connfit._system.claimed_file import claimed_file
+from connfit._system.paths import unfinished
 from connfit.cli import check_command
 from connfit.connectome.tables import connectome_from_tables
 from connfit.datasets.loading import connectome_from_config, recordings_from_config
@@ -237,6 +241,24 @@ def test_a_file_is_never_overwritten(folder: Path) -> None:
     with pytest.raises(ConfigError, match="is there already"):
         run("new", folder)
     assert (folder / "config.toml").read_text(encoding="utf-8") == "seed = 5\n"
+
+
+def test_what_a_killed_check_left_is_swept_and_two_at_once_never_mix(folder: Path) -> None:
+    written, drawn = folder / "checked.toml", folder / "data.svg"
+    left = [unfinished(written), unfinished(drawn)]
+    others = [unfinished(folder / "mine.svg"), folder / ".data.svg.x.part"]
+    for path in left + others:
+        path.write_text("half", encoding="utf-8")
+    with claimed_file(written):
+        holder = (
+            f"from pathlib import Path; from connfit._system.claimed_file import claimed_file\n"
+            f"with claimed_file(Path({str(written)!r})): pass"
+        )
+        second = subprocess.run([sys.executable, "-c", holder], capture_output=True, text=True)
+        assert "is being written by another process" in second.stderr
+    assert run("check", folder, "--sign-rule", "shiu", "--write", written, "--figure", drawn).exit_code == 0
+    assert {path.name for path in folder.glob(".*")} == {path.name for path in others}
+    assert written.exists() and drawn.exists()
 
 
 def test_without_a_terminal_new_names_the_options_that_answer(folder: Path) -> None:

@@ -19,6 +19,7 @@ from connfit.datasets.loading import connectome_from_config
 from connfit.datasets.own_files import Answers, check_data, config_text
 from connfit.datasets.own_files.matrix_files import matrix_size
 from connfit.errors import DataError
+from connfit.report.figures.check_figure import check_figure
 
 NAMES = ("V1", "V2", "MT", "FEF", "LIP")
 WEIGHTS = np.where(np.eye(5) > 0, 0, np.arange(25).reshape(5, 5) / 25 - 0.4).round(2)
@@ -70,7 +71,20 @@ def test_a_text_file_beside_a_matrix_names_its_rows(folder: Path, name: str) -> 
     assert checked.other_files == 2 and not checked.left_out
     np.testing.assert_allclose(weights_of(checked, folder), WEIGHTS, rtol=1e-6)
     ran = CliRunner().invoke(cli.app, ["check", str(folder), "--wiring-option", "rows=post"])
-    assert "labels = centres.txt (its 5 lines begin with different words)" in " ".join(ran.output.split())
+    said = " ".join(ran.output.split())
+    assert "labels = centres.txt (its 5 lines begin with different words)" in said
+    signs = f"{(WEIGHTS > 0).sum()} excitatory connections, {(WEIGHTS < 0).sum()} inhibitory (signs of the edges)"
+    assert signs in said
+
+
+def test_the_figure_has_the_signs_of_connections_where_there_are_no_transmitters(folder: Path) -> None:
+    pd.DataFrame(WEIGHTS, NAMES, NAMES).to_csv(folder / "W.csv")
+    *_, axes = check_figure(check_data([folder], KNOWN)).axes
+    assert [bar.get_width() for bar in axes.patches] == [(WEIGHTS > 0).sum(), (WEIGHTS < 0).sum()]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["excitatory", "inhibitory"]
+    pd.DataFrame(abs(WEIGHTS), NAMES, NAMES).to_csv(folder / "W.csv")
+    *_, axes = check_figure(check_data([folder], KNOWN)).axes
+    assert not axes.patches and "no signs" in axes.texts[0].get_text()
 
 
 def test_a_matrix_of_matlab_is_wiring_and_a_movie_is_not(folder: Path) -> None:
@@ -113,6 +127,10 @@ def test_text_that_nothing_reads_is_counted_in_a_folder_and_an_error_by_name(fol
     checked = check_data([folder], Answers(unknown_transmitter="excitatory"))
     assert checked.ready and checked.other_files == 1
     assert [path.name for path, _ in checked.left_out] == ["places.tsv"]
+    (folder / "cells.xlsx").write_bytes(b"PK")
+    assert ["cells.xlsx", "spreadsheets are not read. Save the sheet as CSV in UTF-8"] in [
+        [path.name, why] for path, why in check_data([folder], Answers(unknown_transmitter="excitatory")).left_out
+    ]
     with pytest.raises(DataError, match=r"README\.txt: the format is not known"):
         check_data([folder / "edges.csv", folder / "scan.csv", folder / "README.txt"])
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -262,6 +265,17 @@ def test_a_compiled_window_is_the_learners_own(
     for found, expected in zip(jax.tree.leaves(mine), jax.tree.leaves(others), strict=True):
         scale = max(1e-6, float(jnp.abs(expected.astype(jnp.float32)).max()))
         np.testing.assert_allclose(found.astype(jnp.float32) / scale, expected.astype(jnp.float32) / scale, **near)
+
+
+@NATIVE
+@pytest.mark.slow
+@pytest.mark.parametrize("instructions", ["portable", "avx2"])
+def test_compiled_windows_are_the_learners_own_on_every_processor(instructions: str) -> None:
+    """Which a process chooses when it starts; the best that is here is in `make test`."""
+    tests = f"{__file__}::{test_a_compiled_window_is_the_learners_own.__name__}"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow", tests]
+    ran = subprocess.run(command, env={**os.environ, "CONNFIT_ISA": instructions}, capture_output=True, text=True)
+    assert ran.returncode == 0 and "4 passed" in ran.stdout, ran.stdout
 
 
 def test_a_cell_that_changes_the_step_has_no_compiled_window() -> None:

@@ -40,11 +40,14 @@ def test_the_newest_release_comes_first_in_the_changelog() -> None:
 def test_the_conda_recipe_requires_what_the_project_requires() -> None:
     recipe = (ROOT / "conda" / "recipe.yaml").read_text(encoding="utf-8")
     run = recipe.partition("\n  run:\n")[2].partition("\n\n")[0]
-    found = {line.strip().removeprefix("- ") for line in run.splitlines()}
+    found = {re.sub(r"^ *(- if: |then: |- )", "", line) for line in run.splitlines()}
     wanted = {f"python {project()['requires-python']}"}
     for requirement in project()["dependencies"]:  # type: ignore[union-attr]  # a list of text
-        name, sign, version = re.fullmatch(r"([\w-]+)(>=)([\d.]+)", requirement).groups()  # type: ignore[union-attr]
-        wanted.add(f"{CONDA_NAMES.get(name, name)} {sign}{version}")
+        name, version, below = re.fullmatch(
+            r"([\w-]+)>=([\d.]+)(?:; python_version < '([\d.]+)')?", requirement
+        ).groups()  # type: ignore[union-attr]
+        wanted.add(f"{CONDA_NAMES.get(name, name)} >={version}")
+        wanted |= {f'match(python, "<{below}")'} if below else set()
     assert found == wanted
 
 

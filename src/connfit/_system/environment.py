@@ -59,7 +59,7 @@ def check_environment() -> None:
     whole_number(THREADS)
     whole_number(MAX_BYTES)
     one_of(HDF5_TRIAL, os.environ.get(HDF5_TRIAL) or "on", ["on", "off"])
-    one_of(ISA, os.environ.get(ISA) or "portable", ["portable"])
+    one_of(ISA, os.environ.get(ISA) or "portable", ["portable", "avx2"])
     folder(DATA)
     folder(CACHE)
     known = (DATA, CACHE, OPS, THREADS, ISA, MAX_BYTES, HDF5_TRIAL)

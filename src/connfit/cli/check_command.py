@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from connfit._display import visible
+from connfit._system.claimed_file import claimed_file
 from connfit._system.paths import user_path
 from connfit.cli.terminal import EXIT_MISTAKE, EXIT_SIGNAL, err_console, out_console, say_problem
 from connfit.errors import ConfigError, ConnfitError, DataError, did_you_mean
@@ -237,7 +238,7 @@ def _show(checked: CheckedData, figure: Path | None) -> None:
     from connfit.report.figures.check_figure import check_figure
     from connfit.report.figures.style import save_one
 
-    with err_console.status("drawing"):
+    with err_console.status("drawing"), claimed_file(figure):
         save_one(check_figure(checked), figure)
     out_console.print(f"figure: {figure}", highlight=False, soft_wrap=True)
 
@@ -272,8 +273,8 @@ def _write(checked: CheckedData, path: Path) -> None:
     if checked.source is not None:
         raise ConfigError(f"{checked.source} is a configuration already: name data to write another")
     text = config_text(checked, path.parent)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as unfinished:
+    with claimed_file(path), replacing(path) as unfinished:
+        _refuse_taken(path)
         unfinished.write_text(text, encoding="utf-8")
     left = len(checked.questions)
     to_do = f"; fill in {left} line{'s' * (left > 1)} first" if left else ""

@@ -60,6 +60,8 @@ def connectome_rows(data: CheckedData, checked: CheckedConnectome) -> dict[str, 
     words = [f"{word or 'unknown'} {neurons:,}" for word, neurons in checked.transmitters.items()]
     rows["transmitters"] = first_ten(words)
     signs = f"{counted.excitatory_neurons:,} excitatory, {counted.inhibitory_neurons:,} inhibitory"
+    if (inhibitory := counted.inhibitory_connections) is not None:
+        signs = f"{counted.connections - inhibitory:,} excitatory connections, {inhibitory:,} inhibitory"
     if checked.has_signs or "data.sign_rule" in said or not said:
         rows["signs"] = f"{signs} ({checked.connectome.notes.get('sign_rule')})"
     elif "data.unknown_transmitter" in said and not any(checked.transmitters):

@@ -26,6 +26,7 @@ _NOT_READ = {
     "responses": "measured responses, for connfit perturb-score",
 }
 _CONFIGURATIONS = (".toml", ".json")
+_SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".ods")
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,11 @@ def _of_folder(found: SortedFiles, folder: Path, known: Set[Path]) -> SortedFile
 
 
 def _known(path: Path) -> bool:
-    return is_table(path) or any(path.name.lower().endswith(reader.suffixes) for reader in READERS.values())
+    return (
+        is_table(path)
+        or path.suffix.lower() in _SPREADSHEETS
+        or any(path.name.lower().endswith(reader.suffixes) for reader in READERS.values())
+    )
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -221,6 +226,8 @@ def _of_file(found: SortedFiles, path: Path, format: str | None) -> SortedFiles:
     if format is None and not path.is_dir() and (wiring := wiring_of_file(path)) is not None:
         half, its_format = wiring
         return _with_table(found, Table(path, NOTHING, its_format), half)
+    if format is None and path.suffix.lower() in _SPREADSHEETS:
+        raise DataError("spreadsheets are not read", path=path, fix="Save the sheet as CSV in UTF-8")
     if format is None:
         find_reader(path)
     return replace(found, recordings=(*found.recordings, path))

@@ -61,7 +61,10 @@ def deconvolve(recording: Recording, *, tau_s: float | None = None) -> Recording
         from oasis.functions import GetSn, constrained_oasisAR1
         from oasis.oasis_methods import oasisAR1
     except ImportError as error:
-        raise NotAvailableError("the step 'deconvolve' needs oasis-deconv: pip install oasis-deconv") from error
+        raise NotAvailableError(
+            "the step 'deconvolve' needs oasis-deconv: pip install oasis-deconv (Python 3.11 to 3.13; for newer ones "
+            "it is built from source), or leave the step out"
+        ) from error
     if tau_s is not None:
         tau_s = number("tau_s", tau_s, above=0)
     values = observed_values(recording)

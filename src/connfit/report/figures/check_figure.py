@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from connfit.connectome import Connectome
+from connfit.datasets.own_files.checked_connectome import CheckedConnectome
 from connfit.datasets.own_files.checked_recording import CheckedRecording
 from connfit.datasets.own_files.checking import CheckedData
 from connfit.errors import DataError
@@ -58,9 +59,10 @@ def _traces(axes: Axes, checked: CheckedRecording) -> None:
         seen = values[np.isfinite(values)]
         if len(seen):
             low, high = np.percentile(seen, [1, 99])
-            axes.plot(seconds, place + 0.8 * (values - low) / (high - low if high > low else 1), color=DATA, lw=0.5)
+            scaled = 0.8 * (values - (low + high) / 2) / (high - low if high > low else 1)
+            axes.plot(seconds, place + scaled, color=DATA, lw=0.5)
     axes.set_yticks(range(len(chosen)), [drawable(recording.units[k]) for k in chosen[::-1]])
-    axes.set_ylim(-0.3, len(chosen))
+    axes.set_ylim(-0.7, len(chosen) - 0.3)
     axes.set_title(f"{drawable(recording.name)}: {len(chosen)} of {len(recording.units)} units")
     axes.set_xlabel("seconds")
     if recording.frames > 2:
@@ -116,6 +118,9 @@ def _counts(axes: Axes, connectome: Connectome) -> None:
 
 def _signs(axes: Axes, checked: CheckedData) -> None:
     assert checked.connectome is not None
+    if not any(checked.connectome.transmitters):
+        _signs_of_connections(axes, checked.connectome)
+        return
     words = list(checked.connectome.transmitters.items())[:10][::-1]
     axes.barh(
         range(len(words)), [neurons for _, neurons in words], color=[DATA if word else MODEL for word, _ in words]
@@ -123,3 +128,15 @@ def _signs(axes: Axes, checked: CheckedData) -> None:
     axes.set_yticks(range(len(words)), [drawable(word) or "unknown" for word, _ in words])
     axes.set_xlabel("neurons")
     axes.set_title("transmitters")
+
+
+def _signs_of_connections(axes: Axes, checked: CheckedConnectome) -> None:
+    """Where no neuron has a transmitter: the signs of the connections, if these have any."""
+    if not checked.has_signs:
+        empty(axes, "no transmitters, and no signs")
+        return
+    signs = checked.connectome.connection_signs
+    axes.barh([1, 0], [int((signs > 0).sum()), int((signs < 0).sum())], color=[DATA, MODEL])
+    axes.set_yticks([1, 0], ["excitatory", "inhibitory"])
+    axes.set_xlabel("connections")
+    axes.set_title("signs")
