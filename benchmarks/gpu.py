@@ -271,7 +271,7 @@ def steps(implementation: str, at: Place) -> Lines:
                 for _ in range(at.repeats + 1):
                     began = time.perf_counter()
                     for _ in range(at.loop):
-                        *state, loss, _ = training_step(
+                        *state, loss, _, _ = training_step(
                             model, state[0], {}, None, *state[1:], window, rates,
                             learner=learner, groups=groups, options=StepOptions(),
                         )  # fmt: skip

@@ -98,7 +98,7 @@ def measure(neurons: int, steps: int, mean_input: float) -> dict[str, float]:
     rates, learned = {key: np.float32(0.0) for key in keys}, []  # so that the density stays what it is
     for _ in range(SETTLE + REPEATS):
         began = time.perf_counter()
-        trained, moments, memory, loss, _ = training_step(
+        trained, moments, memory, loss, *_ = training_step(
             model, trained, frozen, None, moments, memory, window, rates, learner=learner, groups=groups,
             options=StepOptions.of(TrainConfig()),
         )  # fmt: skip

@@ -19,6 +19,8 @@ struct LaneArgs {
   const uint8_t* scored;       // [steps] 0 where `error` is 0
   ByColumn readout;            // whose columns are the neurons, and rows the units
   const float* strengths;      // [of the readout]
+  const float* slope;          // [rows] adjoint of the spikes of a neuron, where counted; null where spikes have none
+  const float* counted;        // [steps, batch]
   // For what else than connections reaches neurons; null where nothing does.
   float* left;        // [steps, rows, batch]
   float* trace_left;  // [steps, S, rows, batch]
@@ -81,6 +83,16 @@ CONNFIT_INLINE Vector<W> Read(const LaneArgs& a, int64_t t, int64_t lane, int64_
   return Load<W>(said);
 }
 
+// The adjoint of the spikes with which step t begins.
+template <int W>
+CONNFIT_INLINE Vector<W> OfSpikes(const LaneArgs& a, int64_t t, int64_t lane, int64_t count) {
+  float found[W] = {};
+  for (int64_t z = 0; z < std::min<int64_t>(count, W); ++z) {
+    found[z] = a.slope[(lane + z) / a.batch] * a.counted[t * a.batch + (lane + z) % a.batch];
+  }
+  return Load<W>(found);
+}
+
 // Back through the steps, with what `LanesForward` found; writes what spikes bring to `table`.
 template <typename Cell, int W>
 CONNFIT_INLINE LaneResults<Cell, W> LanesBackward(const Cell& cell, const typename Cell::template Numbers<W>& theta,
@@ -132,6 +144,9 @@ CONNFIT_INLINE LaneResults<Cell, W> LanesBackward(const Cell& cell, const typena
       now.adjoint[s] = adjoint[s];
       Unrolled<S>([&](auto q) CONNFIT_BODY { now.psi[s][q] = psi[s][q]; });
     });
+    if (a.slope != nullptr) {
+      cell.AddSent(theta, states, OfSpikes<W>(a, t, lane, count), now.adjoint, now.sums);
+    }
   }
   return now;
 }

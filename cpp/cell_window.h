@@ -6,6 +6,7 @@
 // step with λ = 0 and Ψ = 1:
 //   λ += what read-outs say of the state that they see;   left(t) = B·λ;   trace_left(t) = Ψ B
 //   gradient of a number θ += D·λ;   its trace += Ψ D;    λ <- Aᵀ λ;       Ψ <- Ψ A
+//   λ and gradients += what a penalty says of the spikes with which the step begins
 // and for the connections of the neuron as `WindowOuter`, by lists of spikes.
 #pragma once
 

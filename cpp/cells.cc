@@ -1,4 +1,5 @@
-// Compiled cells as handlers that XLA calls: `CellStep` and `CellWindow` of each.
+// Compiled cells as handlers that XLA calls: `CellStep` and `CellWindow` of each. The last two operands of a window,
+// the adjoint of spikes, are there where spikes are penalised.
 
 #include "bfloat16.h"
 #include "cell_step.h"
@@ -38,9 +39,10 @@ template <typename Cell, typename Trace, typename TraceBuffer>
 ffi::Error CellWindowImpl(ffi::ThreadPool pool, Ints indptr, Ints indices, Ints read_starts, Ints read_units,
                           Ints read_places, Vector1 strengths, Matrix theta, Vector1 options, Vector1 signs,
                           Cube starts, Cube received, Bytes spiked, Bytes arrived, Cube error, TraceBuffer trace,
-                          Tensor own_trace, ffi::Result<Vector1> gradient, ffi::Result<TraceBuffer> new_trace,
-                          ffi::Result<Matrix> own_gradient, ffi::Result<Tensor> new_own_trace, ffi::Result<Cube> left,
-                          ffi::Result<Tensor> trace_left, ffi::Result<Cube> carry, ffi::Result<Tensor> decay) {
+                          Tensor own_trace, ffi::RemainingArgs firing, ffi::Result<Vector1> gradient,
+                          ffi::Result<TraceBuffer> new_trace, ffi::Result<Matrix> own_gradient,
+                          ffi::Result<Tensor> new_own_trace, ffi::Result<Cube> left, ffi::Result<Tensor> trace_left,
+                          ffi::Result<Cube> carry, ffi::Result<Tensor> decay) {
   constexpr int64_t S = Cell::kTraced, L = Cell::kLearned;
   const int64_t rows = Dim(indptr, 0) - 1, nnz = Dim(indices, 0), steps = Dim(received, 0), batch = Dim(received, 2);
   const int64_t channels = Dim(signs, 0), units = Dim(error, 1), read = Dim(strengths, 0);
@@ -68,6 +70,17 @@ ffi::Error CellWindowImpl(ffi::ThreadPool pool, Ints indptr, Ints indices, Ints 
   args.lanes.error = error.typed_data();
   args.lanes.readout = {read_starts.typed_data(), read_units.typed_data(), read_places.typed_data(), rows};
   args.lanes.strengths = strengths.typed_data();
+  args.lanes.slope = args.lanes.counted = nullptr;
+  if (firing.size() != 0) {
+    const auto slope = firing.get<Vector1>(0);
+    const auto counted = firing.get<Matrix>(1);
+    if (firing.size() != 2 || !slope.has_value() || !counted.has_value() || Dim(*slope, 0) != rows ||
+        !Is(counted->dimensions(), {steps, batch})) {
+      return Mismatch("penalty on spikes");
+    }
+    args.lanes.slope = slope->typed_data();
+    args.lanes.counted = counted->typed_data();
+  }
   args.lanes.left = others ? left->typed_data() : nullptr;
   args.lanes.trace_left = trace_left->typed_data();
   args.lanes.rows = rows;
@@ -119,6 +132,7 @@ constexpr auto OfWindow() {
       .Arg<Cube>()
       .template Arg<Traces>()
       .template Arg<Tensor>()
+      .RemainingArgs()
       .template Ret<Vector1>()
       .template Ret<Traces>()
       .template Ret<Matrix>()

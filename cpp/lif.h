@@ -112,6 +112,19 @@ class LifCell {
     return to;
   }
 
+  // Adds what an adjoint of the spikes that the states before a step make is to these states, and to numbers.
+  template <int W>
+  CONNFIT_INLINE void AddSent(const Numbers<W>& theta, const States<W>& now, Vector<W> sent, Vector<W>* adjoint,
+                              Vector<W>* sums) const {
+    const Vector<W> through = sent * Surrogate<W>(Above(theta, now));
+    adjoint[0] += through;
+    sums[4] -= through;
+    if constexpr (kAdapts) {
+      adjoint[3] -= theta.of[11] * through;
+      sums[8] -= now.of[4] * through;
+    }
+  }
+
  private:
   template <int W>
   CONNFIT_INLINE static Vector<W> Positive(Vector<W> x) {

@@ -191,8 +191,13 @@ def open_relu(x: jax.Array) -> jax.Array:
     return jnp.where(x >= 0, x, 0)
 
 
-def plain_step(one: Case, params: dict, state: tuple, now: tuple) -> tuple[tuple, dict[str, Any]]:
-    """One step from (states, what is on its way): the equations, nothing else."""
+def plain_step(
+    one: Case, params: dict, state: tuple, now: tuple, *, alone: bool = False
+) -> tuple[tuple, dict[str, Any]]:
+    """One step from (states, what is on its way): the equations, nothing else.
+
+    With `alone` derivatives stay in each neuron: neither what arrives from others nor what is fed back has any.
+    """
     h, queue = state
     given, forced, *outside = now
     neuron, c, theta = one.model.neuron, jnp.asarray(one.reads), theta_of(one, params)
@@ -206,6 +211,8 @@ def plain_step(one: Case, params: dict, state: tuple, now: tuple) -> tuple[tuple
     sent = neuron.output(theta, h)
     arriving, queue = (queue[0], [*queue[1:], sent]) if queue else (sent, [])
     u = jnp.where(forced, given, c @ neuron.observed(theta, h))
+    if alone:
+        arriving, u = map(jax.lax.stop_gradient, (arriving, u))
     drive = params["drive"] @ u
     x = [w @ arriving for w in weights_of(one, params)]
     x[0] = x[0] + params["bias"][:, None] + open_relu(drive)

@@ -89,7 +89,7 @@ def gradients(cell: str, kind: str, rule: str, devices: int) -> dict[str, list[f
         params, moments = steps.place(params, OPTIMISERS["adam"].init(params))
         memory, norms = steps.start(window.inputs.shape[2]), []
         for piece in pieces(window, 4):
-            params, moments, memory, loss, norm = steps.step(
+            params, moments, memory, loss, norm, _ = steps.step(
                 params, moments, memory, piece, {key: np.zeros(()) for key in params}
             )
             norms.append({"loss": loss, **norm})

@@ -329,6 +329,22 @@ def test_the_connectome_of_the_configuration_is_that_of_the_tables(folder: Path)
     assert json.dumps(checked.values)
 
 
+def test_a_column_of_the_neuron_table_that_names_the_units_is_asked_for(folder: Path) -> None:
+    cells = pd.read_csv(folder / "neurons.csv")
+    renamed = {name: f"cell {k}" for k, name in enumerate(cells["id"])}
+    cells["atlas"] = cells["id"]
+    cells["id"] = cells["id"].map(renamed)
+    cells.to_csv(folder / "neurons.csv", index=False)
+    edges = pd.read_csv(folder / "edges.csv").replace({"pre": renamed, "post": renamed})
+    edges.to_csv(folder / "edges.csv", index=False)
+    (question,) = check_data([folder], Answers(sign_rule="shiu")).questions
+    assert question.key == "data.connectome.type" and question.choices == ("atlas",)
+    ran = run("check", folder, "--sign-rule", "shiu")
+    assert "8 of 8 are in the column atlas" in ran.output and "--column type=TITLE" in ran.output
+    answered = check_data([folder], Answers(sign_rule="shiu", columns={"type": "atlas"}))
+    assert answered.ready and answered.unit_column == "type"
+
+
 def movie_of(names: list[str], folder: Path) -> Path:
     """A recording of units with these names."""
     values = np.random.default_rng(0).normal(size=(200, len(names)))

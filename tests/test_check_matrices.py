@@ -94,6 +94,25 @@ def test_a_matrix_of_matlab_is_wiring_and_a_movie_is_not(folder: Path) -> None:
     np.testing.assert_allclose(weights_of(checked, folder), WEIGHTS, rtol=1e-6)
     matlab(folder / "W.mat", dff=np.zeros((200, 5)))
     assert matrix_size(folder / "W.mat") is None
+    (folder / "scan.csv").rename(folder / "scan.off")
+    matlab(
+        folder / "both.mat",
+        dff=np.random.default_rng(0).normal(size=(200, 5)),
+        frame_rate=2.0,
+        units=np.array(NAMES, object),
+    )
+    (folder / "W.mat").unlink()
+    both = check_data(
+        [folder],
+        Answers(
+            edges=str(folder / "both.mat"), options={"values": "dff"},
+            wiring_options={"rows": "post", "values": "W", "names": "names"},
+        ),
+    )  # fmt: skip
+    assert both.ready, (both.questions, both.problems)
+    assert both.connectome is not None and [each.recording.units for each in both.recordings] == [NAMES]
+    (folder / "both.mat").unlink()
+    (folder / "scan.off").rename(folder / "scan.csv")
     matlab(folder / "W.mat", lengths=WEIGHTS)
     (question,) = check_data([folder], KNOWN).questions
     assert question.option == "values" and question.choices == ("W", "lengths")

@@ -382,3 +382,6 @@ def test_a_weighted_matrix_of_70_regions_goes_from_file_to_report(
     said = run("check", tmp_path / "regions.csv", tmp_path / "fish.csv.gz", *answers, "--write", config)
     assert "ready to fit" in said and "70 of 70 units match" in said
     fitted(config, tmp_path / "run")
+    # Nobody counted synapses.
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8").lower()
+    assert "synaps" not in page.replace("min_synapses", "")

@@ -56,6 +56,12 @@ def complete(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return write_report(complete_run(tmp_path_factory.mktemp("complete") / "run"))
 
 
+@pytest.mark.parametrize(("block", "tag"), [(page.paragraph, "p"), (lambda text: page.bullets([text]), "li")])
+def test_options_in_sentences_are_set_as_code(block: Any, tag: str) -> None:
+    found = block("remove it by `high_pass` <b>")
+    assert f"<{tag}>remove it by <code>high_pass</code> &lt;b&gt;</{tag}>" in found
+
+
 class Checker(HTMLParser):
     """Balanced tags, and every address that a browser would fetch."""
 

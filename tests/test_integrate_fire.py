@@ -34,6 +34,7 @@ from connfit.models.spiking import GivenTrains, SpikingNetwork, spikes_of
 from connfit.models.surrogate_spikes import SURROGATES, spike
 from connfit.models.windows import run_window
 from connfit.training.learners import WindowArrays, WindowedLearner
+from connfit.training.learners.firing_rates import FiringPenalty
 from connfit.training.recipe import _choices
 
 NATIVE = pytest.mark.skipif(not native.available(), reason=f"no compiled kernels: {native.why_not()}")
@@ -42,6 +43,8 @@ CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 
 SLOW = (("membrane", 0.9), ("synapse", 0.5), ("threshold", 0.4), ("refractory", 1.0), ("response", 0.4), ("base", 0.1))
 """Starts for steps of 0.6 s."""
+
+FIRING = FiringPenalty(weight=0.5, low=0.3, high=0.4, mean_s=5.0)
 
 
 def sparse_pattern(rng: np.random.Generator, rows: int, columns: int, connections: int) -> ops.Pattern:
@@ -192,14 +195,14 @@ def test_the_cell_spikes_as_the_simulated_network_of_shiu_does() -> None:
 
 @NATIVE
 @pytest.mark.parametrize(
-    ("kind", "batch", "delay", "clears", "surrogate", "stored", "drive", "n"),
+    ("kind", "batch", "delay", "clears", "surrogate", "stored", "drive", "n", "firing"),
     [
-        (LIF, 1, 1, True, "fast-sigmoid", "float32", "none", 1203),
-        (LIF, 3, 0, False, "relu", "float32", "dense", 203),
-        (LIF, 2, 2, True, "triangular", "bfloat16", "anatomical", 203),
-        (AdaptiveLIF, 2, 1, True, "triangular", "float32", "none", 203),
-        pytest.param(AdaptiveLIF, 3, 0, False, "fast-sigmoid", "float32", "dense", 203, marks=pytest.mark.slow),
-        pytest.param(AdaptiveLIF, 2, 2, True, "relu", "bfloat16", "anatomical", 203, marks=pytest.mark.slow),
+        (LIF, 1, 1, True, "fast-sigmoid", "float32", "none", 1203, None),
+        (LIF, 3, 0, False, "relu", "float32", "dense", 203, FIRING),
+        (LIF, 2, 2, True, "triangular", "bfloat16", "anatomical", 203, None),
+        (AdaptiveLIF, 2, 1, True, "triangular", "float32", "none", 203, FIRING),
+        pytest.param(AdaptiveLIF, 3, 0, False, "fast-sigmoid", "float32", "dense", 203, None, marks=pytest.mark.slow),
+        pytest.param(AdaptiveLIF, 2, 2, True, "relu", "bfloat16", "anatomical", 203, FIRING, marks=pytest.mark.slow),
     ],
 )
 def test_a_compiled_window_is_the_learners_own(
@@ -211,6 +214,7 @@ def test_a_compiled_window_is_the_learners_own(
     stored: str,
     drive: str,
     n: int,
+    firing: FiringPenalty | None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Over three windows, so that traces count, with inputs and a drive that is closed now and then.
@@ -233,17 +237,18 @@ def test_a_compiled_window_is_the_learners_own(
         if synapses is not None:
             params[group] = jnp.asarray(rng.normal(0.1, 0.3, synapses.strengths_shape), jnp.float32)
     external = None if inputs is None else jnp.asarray(rng.normal(size=(steps, inputs.sources, batch)), jnp.float32)
-    learner = WindowedLearner(steps, "neuron", "trace", trace_dtype=stored)
+    learner = WindowedLearner(steps, "neuron", "trace", trace_dtype=stored, firing=firing)
+    counted = jnp.asarray(rng.random((3, steps, batch)) < 0.8, jnp.float32)
     values = jnp.asarray(rng.random((3, steps, units, batch)), jnp.float32)
     scored = jnp.asarray(rng.random((3, steps, 1, 1)) < 0.4, jnp.float32) * jnp.ones_like(values)
 
     def windows(params: dict) -> list:
         memory, found = learner.start(model, batch, model.groups), []
-        for value, weight in zip(values, scored, strict=True):
-            window = WindowArrays(value, value > 0.3, value, weight, external=external)
+        for value, weight, counts in zip(values, scored, counted, strict=True):
+            window = WindowArrays(value, value > 0.3, value, weight, external=external, counted=counts)
             result, memory = learner.step(model, params, memory, window, model.groups)
             found.append(result)
-        return [found, memory.traces]
+        return [found, memory.traces, memory.firing]
 
     def compiled_or_not(which: str) -> list:
         with ops.use(which):
@@ -258,6 +263,7 @@ def test_a_compiled_window_is_the_learners_own(
     assert len(calls) == made, "portable operators call no native code"
     code = "connfit_adaptive_lif_window" if kind is AdaptiveLIF else "connfit_lif_window"
     assert any(name.startswith(code) for name in calls)
+    assert firing is None or mine[0][-1].firing.penalty > 0
     gradient = mine[0][-1].gradient
     assert all(jnp.abs(gradient[one.key]).max() > 0 for one in neuron.parameters if not one.fixed), "somebody spiked"
     near = {"rtol": 2e-2, "atol": 2e-2} if stored == "bfloat16" else {"rtol": 1e-4, "atol": 2e-6}

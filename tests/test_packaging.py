@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -31,10 +32,16 @@ def test_the_version_is_the_same_everywhere() -> None:
         assert re.search(line, (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE), path
 
 
-def test_the_newest_release_comes_first_in_the_changelog() -> None:
-    releases = re.findall(r"^## \[([\d.]+)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
-    assert releases[0] == connfit.__version__
-    assert releases == sorted(releases, key=lambda text: [int(part) for part in text.split(".")], reverse=True)
+def test_the_newest_release_comes_first_in_the_changelog_with_the_date_of_its_citation() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    headings = re.findall(r"^## (.*)$", text, re.MULTILINE)
+    assert headings[0] == "[Unreleased]"
+    releases = [re.fullmatch(r"\[([\d.]+)\] - (.+)", heading).groups() for heading in headings[1:]]  # type: ignore[union-attr]
+    versions = [version for version, _ in releases]
+    assert versions[0] == connfit.__version__
+    assert versions == sorted(versions, key=lambda number: [int(part) for part in number.split(".")], reverse=True)
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\ndate-released: {date.fromisoformat(releases[0][1])}\n" in citation
 
 
 def test_the_conda_recipe_requires_what_the_project_requires() -> None:

@@ -201,7 +201,7 @@ def test_what_wins_without_a_connectome_or_learning_is_a_limitation() -> None:
         "Some models without a connectome do better than this one over seeds and blocks of time: the GRU, 1 and 10 "
         "frames" in found
     )
-    assert "Weights that stay at the synapse counts predict as well as learned ones" in found
+    assert "Weights that stay at the connectome's predict as well as learned ones" in found
     assert "what the fit changed in weights does not agree between them" in found
     before = " ".join(all_limits({"metrics.json": results()[0]}))
     assert "GRU" not in before and "Seeds" not in before

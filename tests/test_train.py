@@ -120,7 +120,7 @@ def test_two_steps_are_those_of_optax_adam(clip: float | None, scale: dict) -> N
     params = expected = dict(one.params)
     adam, state = OPTIMISERS["adam"].init(params), optimiser.init(expected)
     for window in (0, 3):
-        (params, adam, _, _, norms), gradient = one_step(options, params, adam, rate, window, **scale)
+        (params, adam, _, _, norms, _), gradient = one_step(options, params, adam, rate, window, **scale)
         for key in norms:
             assert float(norms[key]) == pytest.approx(np.sqrt((gradient[key] ** 2).sum()), rel=1e-4)
         assert clip is None or np.sqrt(sum(float(norm) ** 2 for norm in norms.values())) > 2 * clip

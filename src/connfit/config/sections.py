@@ -342,11 +342,22 @@ class TrainConfig(Section, frozen=True):
     l1_weights: NotNegative = 0.0
     l2_weights: NotNegative = 0.0
     drive_distance: NotNegative = 0.0
+    firing_rate_penalty: NotNegative = 0.0
+    firing_rate_band_hz: tuple[float, float] = (0.1, 20.0)
+    firing_rate_mean_s: Positive = 10.0
     patience: Count | None = 20
     select_on: Literal["one_step", "horizon", "near"] = "horizon"
     checkpoint_every: Count = 1
     check_memory: bool = True
     devices: Count | AllDevices = 1
+
+    def _check_together(self) -> None:
+        low, high = self.firing_rate_band_hz
+        if not (0 <= low <= high and high > 0):
+            raise ConfigError(
+                f"train.firing_rate_band_hz = ({low:g}, {high:g}) must be rates 0 <= low <= high in hertz, the second "
+                "above 0; a low of 0 lets neurons be silent"
+            )
 
 
 class EvaluateConfig(Section, frozen=True):

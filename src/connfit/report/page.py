@@ -74,11 +74,11 @@ def facts(items: Iterable[tuple[str, str, str]]) -> str:
 
 
 def paragraph(text: str, kind: str = "") -> str:
-    return f'<p class="{kind}">{escaped(text)}</p>' if kind else f"<p>{escaped(text)}</p>"
+    return f'<p class="{kind}">{with_code(text)}</p>' if kind else f"<p>{with_code(text)}</p>"
 
 
 def bullets(items: Iterable[str]) -> str:
-    lines = "".join(f"<li>{escaped(item)}</li>" for item in items)
+    lines = "".join(f"<li>{with_code(item)}</li>" for item in items)
     return f"<ul>{lines}</ul>" if lines else ""
 
 

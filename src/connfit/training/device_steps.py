@@ -20,7 +20,7 @@ from connfit.models.blocks import AXIS, BlockFacts, Blocks, cut_model, device_me
 from connfit.models.connectome_model import ConnectomeModel
 from connfit.training.learners.learner import Learner, WindowArrays
 from connfit.training.learners.windowed import WindowedLearner
-from connfit.training.step import StepOptions, take_step, training_step
+from connfit.training.step import StepOptions, Stepped, take_step, training_step
 
 _BLOCK, _ALL = PartitionSpec(AXIS), PartitionSpec()
 
@@ -53,7 +53,7 @@ class DeviceSteps(Protocol):
 
     def step(
         self, params: Params, moments: optax.OptState, memory: Any, window: WindowArrays, rates: dict[str, Any]
-    ) -> tuple[Params, optax.OptState, Any, Array, dict[str, Array]]:
+    ) -> Stepped[Any]:
         """Take one training step; see `connfit.training.step.take_step`."""
         ...
 
@@ -87,7 +87,7 @@ class OneDevice:
 
     def step(
         self, params: Params, moments: optax.OptState, memory: Any, window: WindowArrays, rates: dict[str, Any]
-    ) -> tuple[Params, optax.OptState, Any, Array, dict[str, Array]]:
+    ) -> Stepped[Any]:
         program = self.program
         return training_step(
             self.model, params, self.frozen, self.anchor, moments, memory, window, rates,
@@ -171,7 +171,7 @@ class ManyDevices:
 
     def step(
         self, params: Params, moments: optax.OptState, memory: Any, window: WindowArrays, rates: dict[str, Any]
-    ) -> tuple[Params, optax.OptState, Any, Array, dict[str, Array]]:
+    ) -> Stepped[Any]:
         on = self.on
         if not process_group.alone():  # arrays of this process alone are none of all devices
             window = jax.tree.map(np.asarray, window)
@@ -290,18 +290,18 @@ def _step(
     program: StepProgram,
     everywhere: tuple[str, ...],
     sizes: tuple[tuple[str, int], ...],
-) -> tuple[Params, optax.OptState, Any, Array, dict[str, Array]]:
+) -> Stepped[Any]:
     def of_block(blocks: Any, window: WindowArrays, rates: dict[str, Array]) -> Any:
         model, facts, params, frozen, start, moments, memory = _one_block(blocks)
-        *after, loss, norms = take_step(
+        *after, loss, norms, firing = take_step(
             model, params, frozen, start, moments, memory, window, rates,
             learner=program.learner, groups=program.groups, options=program.options,
             share=_OneBlock(model, facts, everywhere, dict(sizes)),
         )  # fmt: skip
-        return *_of_devices(after), loss, norms
+        return *_of_devices(after), loss, norms, firing
 
     step = jax.shard_map(
-        of_block, mesh=mesh, in_specs=(_BLOCK, _ALL, _ALL), out_specs=(_BLOCK, _BLOCK, _BLOCK, _ALL, _ALL),
+        of_block, mesh=mesh, in_specs=(_BLOCK, _ALL, _ALL), out_specs=(_BLOCK, _BLOCK, _BLOCK, _ALL, _ALL, _ALL),
         check_vma=False,
     )  # fmt: skip
     return step((model, facts, params, frozen, start, moments, memory), window, rates)

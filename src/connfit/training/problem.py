@@ -39,6 +39,7 @@ from connfit.recordings.cohort import Cohort
 from connfit.recordings.frame_blocks import frame_blocks
 from connfit.recordings.plausibility import CAUTIONS, negative_share, same_values
 from connfit.recordings.stretches import BETWEEN
+from connfit.training.firing_penalty import with_firing_penalty
 from connfit.training.fit import FitState, Progress, train
 from connfit.training.fitted import Fit
 from connfit.training.input_start import regressed_inputs
@@ -170,7 +171,8 @@ class Job(Displayed):
 
     def memory(self) -> MemoryEstimate:
         """Estimate what the fit will need; see `connfit.training.memory.estimate_memory`."""
-        fit = estimate_memory(self.model, self.params, self.cohort, self.learner, self.config.train, self.trained)
+        learner = with_firing_penalty(self.learner, self.model, self.config.train)
+        fit = estimate_memory(self.model, self.params, self.cohort, learner, self.config.train, self.trained)
         return replace(fit, later=self.later, so_far=self.prepared_with)
 
     def fingerprint(self) -> str:
@@ -295,6 +297,7 @@ def build(
         model, params, regression = untrained_model(options, config.seed, connectome, cohort, readout, config.inputs)
         if config.inputs.start == "regression" and cohort.substeps == 1:
             params = regressed_inputs(model, params, cohort)
+    with_firing_penalty(learner, model, config.train)  # refused before anything is written
     trained = _trained(config, model)
     resolved = msgspec.structs.replace(
         config,

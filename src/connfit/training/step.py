@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from connfit.config import TrainConfig
 from connfit.models.base import Model, Params
+from connfit.training.learners.firing_rates import FiringScore
 from connfit.training.learners.learner import Learner, Memory, WindowArrays
 from connfit.training.optimiser import OPTIMISERS
 
@@ -77,7 +78,7 @@ class Whole:
 
 WHOLE = Whole()
 
-Stepped = tuple[Params, optax.OptState, Memory, Float[Array, ""], dict[str, Array]]
+Stepped = tuple[Params, optax.OptState, Memory, Float[Array, ""], dict[str, Array], FiringScore | None]
 
 
 def take_step(
@@ -112,6 +113,8 @@ def take_step(
         Weighted squared error of the window per step.
     norms
         Gradient norm of each group, before clipping.
+    firing
+        Of the learner's penalty on firing rates; None without one.
     """
     result, memory = learner.step(model, {**frozen, **params}, memory, window, groups)
     k = window.inputs.shape[0]
@@ -126,7 +129,7 @@ def take_step(
     with jax.numpy_dtype_promotion("standard"):  # optax counts steps in integers
         direction, moments = OPTIMISERS[options.optimiser].update(gradient, moments)
     moved = {key: params[key] - rates[key] * direction[key] for key in params}
-    return share.project(model, moved, frozen), moments, memory, result.loss / k, norms
+    return share.project(model, moved, frozen), moments, memory, result.loss / k, norms, result.firing
 
 
 training_step = jax.jit(

@@ -22,6 +22,7 @@ from connfit.models.base import Model, Params, group_of, key_of
 from connfit.models.forecaster import ModelForecaster
 from connfit.recordings.cohort import Cohort
 from connfit.training.device_steps import DeviceSteps, ManyDevices, ModelOnDevices, OneDevice, StepProgram
+from connfit.training.firing_penalty import HostScore, Pending, counted_steps, in_history, on_host, with_firing_penalty
 from connfit.training.learners.learner import Learner, WindowArrays
 from connfit.training.learning_rates import Rates
 from connfit.training.long_recordings import Finite, compared
@@ -136,7 +137,8 @@ class Trainer:
         self._unit_weights, self._scored = np.nan_to_num(1 / variance) / scored, scored
         anchored = self.config.drive_distance and "drive" in self.groups
         anchor = {"drive": jnp.array(self.initial["drive"])} if anchored else None
-        program = StepProgram(self.learner, self.groups, StepOptions.of(self.config))
+        learner = with_firing_penalty(self.learner, self.model, self.config)
+        program = StepProgram(learner, self.groups, StepOptions.of(self.config))
         self._steps: DeviceSteps = (
             OneDevice(self.model, self.frozen, anchor, program)
             if self.on_devices is None
@@ -163,7 +165,7 @@ class Trainer:
 
     def epoch(self, state: FitState) -> FitState:
         """Pass once through the training part of every recording, then validate."""
-        params, optimiser, losses, seconds, timed, rate = self._pass(state)
+        params, optimiser, losses, seconds, timed, rate, firing = self._pass(state)
         state = replace(state, params=params, optimiser=optimiser)
         value = skill = loss = None
         if self.validates:
@@ -175,6 +177,7 @@ class Trainer:
             "epoch": len(state.history),
             "phase": PHASES[state.phase],
             "train_loss": float(np.mean(losses)),
+            **firing,
             "validation_loss": loss,
             "validation_skill": skill,
             "selection": value,
@@ -229,7 +232,11 @@ class Trainer:
         weights, share = self._unit_weights * part, jnp.asarray(part / self._scored)
         fed_back = self._fed_back(members) if state.phase == 0 and self._fed_back else None
         windows = self.cohort.windows(k, blocks, members, weights, warmup_frames=config.warmup_frames)
+        lengths, warmup = self._lengths(batch), config.warmup_frames * substeps
         for number, window in enumerate(windows):
+            counted = None
+            if config.firing_rate_penalty:
+                counted = jnp.asarray(counted_steps(number * k, k, warmup, lengths), jnp.result_type(float))
             forced = window.forced
             if state.phase == 1:
                 position = (number * k + np.arange(k) + shift) % cycle
@@ -239,26 +246,30 @@ class Trainer:
                 forced = forced & ~free[:, None, None]
             inputs, given, targets, scored = map(jnp.asarray, (window.inputs, forced, window.targets, window.weights))
             external = None if window.external is None else jnp.asarray(window.external)
-            yield WindowArrays(inputs, given, targets, scored, fed_back, external, share)
+            yield WindowArrays(inputs, given, targets, scored, fed_back, external, share, counted)
 
     def _window_count(self, batch: list[int]) -> int:
         """Windows of a batch: as many as its longest stretch fills (its first frame may have nothing before it)."""
+        return -(-max(self._lengths(batch)) // self.learner.window)
+
+    def _lengths(self, batch: list[int]) -> list[int]:
+        """Model steps of each stretch of a batch."""
         items = self.cohort.training_stretches()
         chosen = [(self.cohort.recordings[items[item][0]], items[item][1]) for item in batch]
-        frames = max(stop - recording.first_predicted(start) for recording, (start, stop) in chosen)
-        return -(-frames * self.cohort.substeps // self.learner.window)
+        return [self.cohort.substeps * (stop - recording.first_predicted(start)) for recording, (start, stop) in chosen]
 
-    def _pass(self, state: FitState) -> tuple[Params, optax.OptState, np.ndarray, float, int, float]:
+    def _pass(self, state: FitState) -> tuple[Params, optax.OptState, np.ndarray, float, int, float, dict[str, float]]:
         """Train on every window once.
 
         Returns parameters, moments, the loss of each window, seconds and steps (without windows whose
-        step is compiled first), and the last learning rate.
+        step is compiled first), the last learning rate, and what the history says of firing rates.
         """
         params, moments = self._steps.place(state.params, state.optimiser)
         batches = self._batches(state)
         total = sum(self._window_count(members) for members in batches)
-        pending: list[tuple[Array, dict[str, Array]]] = []
+        pending: list[Pending] = []
         losses: list[float] = []
+        firing: list[HostScore] = []
         done, untimed, rate = 0, 0, 0.0
         steps, kind = self._step_sizes(state), jnp.result_type(float)
         began = time.perf_counter()
@@ -271,9 +282,9 @@ class Trainer:
                     jax.block_until_ready(pending)
                     before = time.perf_counter()
                 rates = {key: np.asarray(rate * size, kind) for key, size in steps.items()}
-                params, moments, memory, loss, norms = self._steps.step(params, moments, memory, window, rates)
+                params, moments, memory, loss, norms, rated = self._steps.step(params, moments, memory, window, rates)
                 done += 1
-                pending.append((loss, norms))
+                pending.append((loss, norms, rated))
                 if compiles:
                     jax.block_until_ready(loss)
                     return_freed_pieces()
@@ -283,9 +294,11 @@ class Trainer:
                     self._compiled.add((state.phase, len(members)))
                 if len(pending) >= CHECK_EVERY:
                     losses += self._check(pending, state, done)
+                    firing += on_host(pending)
                     pending = []
                     self._report(state, done, total, float(np.mean(losses)), began, untimed)
         losses += self._check(pending, state, done)
+        firing += on_host(pending)
         jax.block_until_ready(params)
         seconds, timed = time.perf_counter() - began, (done - untimed) * self.learner.window
         self.steps += done * self.learner.window
@@ -293,7 +306,7 @@ class Trainer:
         self._timed_steps += timed
         self._report(state, done, total, float(np.mean(losses)), began, untimed)
         params, moments = self._steps.whole(params, moments)
-        return params, moments, np.array(losses), seconds, timed, rate
+        return params, moments, np.array(losses), seconds, timed, rate, in_history(firing)
 
     def validate(self, params: Params) -> Validation:
         """Score parameters by what epochs are compared by."""
@@ -326,10 +339,10 @@ class Trainer:
         factors = {key_of(group, state.params): factor for group, factor in state.rates.rate_scale.items()}
         return {key: state.rates.sizes[key] * factors.get(key, 1.0) for key in state.params}
 
-    def _check(self, pending: list[tuple[Array, dict[str, Array]]], state: FitState, done: int) -> list[float]:
+    def _check(self, pending: list[Pending], state: FitState, done: int) -> list[float]:
         """Losses of the pending windows, or a DivergedError that names the first bad one."""
-        losses = [float(loss) for loss, _ in pending]
-        for number, (loss, (_, norms)) in enumerate(zip(losses, pending, strict=True)):
+        losses = [float(loss) for loss, *_ in pending]
+        for number, (loss, (_, norms, _)) in enumerate(zip(losses, pending, strict=True)):
             bad = [group_of(key) for key, norm in norms.items() if not np.isfinite(float(norm))]
             if not np.isfinite(loss) or bad:
                 window = done - len(pending) + number

@@ -17,6 +17,7 @@ from connfit.evaluation.squared_errors import PredictionErrors, prediction_error
 from connfit.models.base import Model, Params
 from connfit.models.forecaster import ModelForecaster
 from connfit.recordings.cohort import Cohort
+from connfit.training.firing_penalty import follows_firing
 from connfit.training.fit import FitState, train
 from connfit.training.learners.learner import Learner
 from connfit.training.learning_rates import WITHOUT_VALIDATION
@@ -112,9 +113,10 @@ class Bench:
 
     def trial(self, contender: Contender, factor: float, epochs: int) -> Trial:
         rate = factor * self.rate
+        penalty = self.config.firing_rate_penalty if follows_firing(contender.learner) else 0.0
         config = msgspec.structs.replace(
             self.config, epochs=epochs, free_run_epochs=0, patience=None, learning_rate=rate,
-            optimiser=contender.optimiser, checkpoint_every=epochs,
+            optimiser=contender.optimiser, checkpoint_every=epochs, firing_rate_penalty=penalty,
         )  # fmt: skip
         states: list[FitState] = []
         try:

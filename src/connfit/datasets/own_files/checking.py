@@ -13,7 +13,7 @@ from msgspec.structs import replace as with_options
 from connfit import config as configuration
 from connfit.config import Config, FileRecordings
 from connfit.connectome import Connectome
-from connfit.connectome.matching import READOUTS, find_column
+from connfit.connectome.matching import COLUMNS, READOUTS, find_column
 from connfit.datasets.given_data import OWN_FILES, prepare_recordings
 from connfit.datasets.loading import connectome_from_config, raw_recordings
 from connfit.datasets.own_files.checked_connectome import CheckedConnectome, check_connectome
@@ -174,7 +174,7 @@ def _check_files(paths: Sequence[str | Path], answers: Answers) -> CheckedData:
     column = None
     if connectome is not None:
         seen = tuple(each.matched(connectome.connectome) for each in seen)
-        _ask_for_names(seen, found)
+        _ask_for_names(seen, connectome.connectome, found)
         if read.recordings and not found.questions and not found.problems:
             config = configuration.from_dict(found.values)
             movies = [recording for _, _, recording in read.recordings]
@@ -213,9 +213,20 @@ def _steps(recordings: Sequence[CheckedRecording], found: _Found) -> list[dict[s
     return [*steps, *map(dict, OWN_FILES)]
 
 
-def _ask_for_names(recordings: Sequence[CheckedRecording], found: _Found) -> None:
-    """Ask for the column that names units, where none that was read is known to the connectome."""
+def _ask_for_names(recordings: Sequence[CheckedRecording], connectome: Connectome, found: _Found) -> None:
+    """Ask for the column that names units or neurons, where no unit that was read is known to the connectome."""
     if any(each.matches for each in recordings):
+        return
+    units = {unit for each in recordings for unit in each.recording.units}
+    others = [title for title in connectome.neurons.columns if title not in COLUMNS]
+    known = {title: len(units & {*connectome.neurons[title].astype(str)}) for title in others}
+    named = tuple(title for title in sorted(known, key=lambda title: -known[title]) if known[title])
+    if named:
+        text = (
+            f"no unit is a neuron, a type or a region, but {known[named[0]]} of {len(units)} are in the column "
+            f"{named[0]} of the neuron table: which column has their names"
+        )
+        found.questions.append(Question("columns", "data.connectome.type", text, named))
         return
     columns = tuple(dict.fromkeys(name for each in recordings for name in each.recording.notes.get(UNIT_COLUMNS, ())))
     if columns:

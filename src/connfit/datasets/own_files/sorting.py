@@ -118,6 +118,9 @@ def sort_files(
             raise DataError("to be left out, but it is not there", path=path, fix="Check the path")
     for path, kind in said.items():
         found = _with_table(found, _named_table(path), "edges" if kind == "edges" else "neurons")
+    # A MAT-file may hold wiring beside a recording.
+    both = {path for path in said if path.name.lower().endswith(".mat") and matrix_size(path) is None}
+    wiring_only = {*said} - both
     for given in paths:
         path = user_path(given)
         if not path.exists() and str(given) in DATASETS:
@@ -126,10 +129,10 @@ def sort_files(
             found = replace(found, dataset=str(given))
         elif not path.exists():
             raise DataError("no such file or folder, and no dataset of this name", path=path, fix="Check the path")
-        elif path.resolve() in said or path.resolve() in out:
+        elif path.resolve() in wiring_only or path.resolve() in out:
             continue
         elif path.is_dir() and not _is_recording_folder(path):
-            found = _of_folder(found, path, {*said, *out})
+            found = _of_folder(found, path, {*wiring_only, *out})
         else:
             found = _of_file(found, path, format)
             found = replace(found, named=found.named | {path})

@@ -18,6 +18,7 @@ from connfit.evaluation.baselines import BASELINES
 from connfit.models.base import INNOVATION_GAINS, NOISE_SCALE
 from connfit.models.cells import CELLS, find_cell
 from connfit.models.observation import INDICATOR_GROUPS, INDICATORS
+from connfit.training.firing_penalty import follows_firing
 from connfit.training.learners import RULES, configured_learner
 from connfit.training.optimiser import LABELS
 
@@ -171,10 +172,11 @@ def _ablations(config: Config, same: str) -> list[PlannedRow]:
     for cell in CELLS.values():
         if cell.in_studies and cell.name != model.cell:
             default = {name: getattr(ModelConfig(), name) for name in _own_options(model.cell)}
+            free, more = ("", {}) if cell.neuron.spikes else _unpenalised(config)
             rows.append(
                 PlannedRow(
-                    cell.row, "ablation", same, f"neurons of another kind: {cell.does}",
-                    {**default, "cell": cell.name, "cell_options": {}},
+                    cell.row, "ablation", same, f"neurons of another kind: {cell.does}{free}",
+                    {**default, "cell": cell.name, "cell_options": {}}, train=more,
                 )
             )  # fmt: skip
     for kind, (name, changes) in strengths.items():
@@ -183,6 +185,13 @@ def _ablations(config: Config, same: str) -> list[PlannedRow]:
             spread = {"weight_spread": 0.0} if kind == "fixed" else {}
             rows.append(PlannedRow(name, "ablation", same, changes, {"strengths": kind, **spread}))
     return rows
+
+
+def _unpenalised(config: Config) -> tuple[str, dict[str, Any]]:
+    """What changes, in words and in section `train`, of a row that cannot have the run's penalty on firing rates."""
+    if not config.train.firing_rate_penalty:
+        return "", {}
+    return ", without the penalty on firing rates, which it cannot have", {"firing_rate_penalty": 0.0}
 
 
 def _own_options(cell: str) -> list[str]:
@@ -203,8 +212,9 @@ def _learning(config: Config) -> list[PlannedRow]:
         alike = (type(learner), learner.dials) == (type(own), own.dials)
         if not rule.in_studies or (alike if own.through_time else not learner.through_time):
             continue
-        changes = f"learning rule: {rule.does} (K = {learner.window})"
-        rows.append(PlannedRow(rule.row, "learning", same, changes, learner=rule.settings(window)))
+        free, more = ("", {}) if follows_firing(learner) else _unpenalised(config)
+        changes = f"learning rule: {rule.does} (K = {learner.window}){free}"
+        rows.append(PlannedRow(rule.row, "learning", same, changes, learner=rule.settings(window), train=more))
     for name, does in OPTIMISER_ROWS.items():
         if name != config.train.optimiser:
             changes = f"optimiser {LABELS[name]}: {does}"

@@ -79,7 +79,7 @@ def _truncated_normal(connectome: Connectome, seed: int) -> Float[np.ndarray, "M
 
 
 for _entry in (
-    StartingWeights(name="counts", label="proportional to synapse counts", magnitudes=_counts, automatic=True),
+    StartingWeights(name="counts", label="proportional to those of the connectome", magnitudes=_counts, automatic=True),
     StartingWeights(
         name="input_fraction",
         label="as shares of each neuron's input synapses",

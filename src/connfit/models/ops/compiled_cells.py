@@ -80,6 +80,7 @@ def cell_window(
     error: Array,
     trace: Array,
     own_trace: Array,
+    firing: tuple[Array, Array] | None = None,
     *,
     others: bool,
 ) -> CellWindow:
@@ -93,6 +94,8 @@ def cell_window(
         [K, P, B] ∂loss/∂ of what is read.
     trace, own_trace
         [S, M, B] of connections, and [L, S, N, B] of what neurons learn.
+    firing
+        [N] and [K, B], whose product is the adjoint of the spikes with which each step begins.
     others
         Whether something else than connections reaches neurons and is learned.
     """
@@ -108,6 +111,6 @@ def cell_window(
     options = jnp.asarray(cell.options, kind)
     found = call(
         pattern.indptr, pattern.indices, by.indptr, by.rows, by.places, strengths, cell.theta, options, run.signs,
-        run.starts, run.received, run.spiked, run.arrived, error, trace, own_trace,
+        run.starts, run.received, run.spiked, run.arrived, error, trace, own_trace, *(firing or ()),
     )  # fmt: skip
     return CellWindow(*found)

@@ -98,13 +98,13 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         "the_drive",
         WIRING,
-        "How many parameters does the background drive have, does it reach neurons where the unit has no synapse, "
+        "How many parameters does the background drive have, does it reach neurons to which the unit does not connect, "
         "and what does removing it do?",
     ),
     Question(
         "why_learn_strengths",
         WIRING,
-        "Why learn weights where synapses have been counted: fixed to counts, started from counts, or free?",
+        "Why learn weights when the connectome has sizes of connections: fixed to these, started from them, or free?",
     ),
     Question(
         "learned_readout",
@@ -134,12 +134,12 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         "strong_synapses",
         PARAMETERS,
-        "Are there more strong synapses than in the connectome, and is a matching histogram evidence of anything?",
+        "Are there more strong connections than in the connectome, and is a matching histogram evidence of anything?",
     ),
     Question(
         "synapse_by_synapse",
         PARAMETERS,
-        "Synapse by synapse, how does the weight rank against the synapse count?",
+        "Connection by connection, how does the fitted weight rank against the size in the connectome?",
     ),
     Question(
         "gradient_bias",
@@ -207,7 +207,7 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         "sustaining_neurons",
         LEARNT,
-        "Which neurons and synapses sustain the activity, robustly over seeds?",
+        "Which neurons and connections sustain the activity, robustly over seeds?",
     ),
     Question(
         "stated_limitations",

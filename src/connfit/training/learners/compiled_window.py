@@ -18,6 +18,7 @@ from connfit.models.maps import SparseMap, SynapticMap
 from connfit.models.ops.choice import runs_native
 from connfit.models.ops.compiled_cells import CellRun, cell_window, has_code
 from connfit.models.windows import run_steps
+from connfit.training.learners.firing_rates import FiringAdjoint
 from connfit.training.learners.learner import WindowArrays
 from connfit.training.learners.window_sums import side_by_side
 
@@ -85,6 +86,7 @@ def compiled_window(
     forward: CompiledForward,
     error: Float[Array, "K P B"],
     trained: tuple[str, ...],
+    firing: FiringAdjoint | None = None,
 ) -> tuple[Params, dict[str, Any]]:
     """Return gradients and traces of D-RTRL.
 
@@ -94,6 +96,8 @@ def compiled_window(
         At the window's start, by group.
     error
         ∂loss/∂y of each step.
+    firing
+        What a penalty says of the spikes with which each step begins.
     """
     assert isinstance(model.recurrent, SparseMap) and isinstance(model.readout, SparseMap)
     cell = model.neuron.compiled(model.constants(params))
@@ -107,7 +111,7 @@ def compiled_window(
     others = {name: one for name, one in _others(model, forward).items() if name in trained}
     window = cell_window(
         cell, pattern, forward.run, model.readout.pattern, model.readout_strengths(params), error, traces[group],
-        jnp.stack(own), others=bool(others),
+        jnp.stack(own), firing, others=bool(others),
     )  # fmt: skip
     found: Params = {group: window.gradient}
     after: dict[str, Any] = {group: window.trace}

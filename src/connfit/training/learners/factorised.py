@@ -96,6 +96,8 @@ class FactorisedSums:
         λ⁰, adjoint of the states at the window's start.
     later
         Steps at the end, which the sums have and factors have not seen yet.
+    at_start
+        With `direct`: what the window's loss says of the states at its start by itself; None: nothing.
     """
 
     before: FactorisedTraces
@@ -104,6 +106,7 @@ class FactorisedSums:
     direct: tuple[Slope, ...] | None
     start: States
     later: int = 0
+    at_start: tuple[Slope, ...] | None = None
 
     def strengths(
         self, name: str, synapses: SynapticMap, driven: States, gains: Matrix, sources: States
@@ -126,11 +129,12 @@ class FactorisedSums:
                 scale = self._correction(1 + jnp.arange(steps))[:, None, None]
                 left, right = filled(total(map(times, self.direct, post)), post[0]) / scale, pre
             else:
-                past = filled(total(map(times, self.start, before.post[c])), self.start[0]) / self._correction(
-                    jnp.zeros((), jnp.int32)
-                )
-                left = jnp.concatenate([past[None], driven[c]])
-                right = jnp.concatenate([before.pre[c][None], sources[c]])
+                left, right = driven[c], sources[c]
+            start = self.start if self.direct is None else self.at_start
+            if start is not None:
+                past = filled(total(map(times, start, before.post[c])), self.start[0])
+                past /= self._correction(jnp.zeros((), jnp.int32))
+                left, right = jnp.concatenate([past[None], left]), jnp.concatenate([before.pre[c][None], right])
             lefts.append(_flat(left))
             rights.append(_flat(right))
         if len(lefts) == 1:

@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from connfit.models.base import NOISE_SCALE, Model, Params
 from connfit.models.observation.likelihood import Scored
+from connfit.training.learners.firing_rates import FiringScore
 
 Memory = TypeVar("Memory")
 
@@ -29,6 +30,8 @@ class WindowArrays(NamedTuple):
     share
         What one value weighs, where errors are in units of the change from frame to frame: `weights` times the
         variance of that change.
+    counted
+        1 at steps whose spikes count in firing rates, else 0; None: all count.
     """
 
     inputs: Float[Array, "K P B"]
@@ -38,6 +41,7 @@ class WindowArrays(NamedTuple):
     fed_back: Int[Array, "W"] | None = None
     external: Float[Array, "K F B"] | None = None
     share: Float[Array, ""] | float = 1.0
+    counted: Float[Array, "K B"] | None = None
 
 
 class WindowResult(NamedTuple):
@@ -48,14 +52,17 @@ class WindowResult(NamedTuple):
     loss
         Sum over the window of weighted squared errors, or negative log-likelihoods (`Model.likelihood`).
     gradient
-        Of `loss`, for each trained group.
+        Of `loss` and penalty, for each trained group.
     predictions
         [K, P, B] read-out y.
+    firing
+        What firing rates add to the gradient, and not to `loss`; None without a penalty on them.
     """
 
     loss: Float[Array, ""]
     gradient: Params
     predictions: Float[Array, "K P B"]
+    firing: FiringScore | None = None
 
 
 class LearnerMemory(NamedTuple):

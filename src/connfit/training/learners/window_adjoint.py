@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -14,7 +15,9 @@ from connfit.models.base import Model, Params
 from connfit.models.forward import Trajectory, correct_adjoint, fed_back_part, forcing_of, with_shown
 from connfit.models.neuron import Jacobian, Slope, States, filled, times, total
 from connfit.models.observation.innovation import Forcing
+from connfit.training.learners.firing_rates import FiringAdjoint
 from connfit.training.learners.learner import WindowArrays
+from connfit.training.learners.window_sums import over_steps
 
 
 class Adjoint(NamedTuple):
@@ -57,6 +60,7 @@ def backward(
     error: Float[Array, "K P B"],
     after: States,
     credit: str,
+    firing: FiringAdjoint | None = None,
 ) -> Adjoint:
     """Return λ(t) of every step, from 0 after the last one, and λ⁰ of the states at the window's start.
 
@@ -68,6 +72,8 @@ def backward(
         States after each step.
     credit
         See `connfit.training.learners.windowed`.
+    firing
+        What a penalty says of the spikes with which each step begins.
     """
     strengths, network = model.readout_strengths(params), credit == "network"
     all_forced = window.fed_back is not None and not len(window.fed_back)
@@ -79,11 +85,11 @@ def backward(
     shows, late = model.neuron.shows, model.delay if network else 0
     own_gains = model.own_gains
     neuron, theta = model.neuron, model.constants(params)
-    wants_sent = network and not neuron.sends_first
+    wants_sent = (network or firing is not None) and not neuron.sends_first
 
     def back(carry: tuple[States, Array, Array | None], step: tuple[Any, ...]) -> tuple[Any, Any]:
         to_states, to_prediction, on_the_way = carry
-        error_t, h, x, now, gate, forced, forcing_t = step
+        error_t, h, x, now, gate, forced, forcing_t, counted_t = step
         local = neuron.jacobian(theta, h, x)
         unit_adjoint = error_t + to_prediction
         read = neuron.seen(theta, now if now is not None else h).back(model.readout.adjoint(strengths, unit_adjoint))
@@ -99,6 +105,9 @@ def backward(
             if on_the_way is not None:  # what this step received was sent `late` steps before the one before it
                 queue = jnp.concatenate([on_the_way, sent[None]])
                 sent, on_the_way = queue[0], queue[1:]
+        if firing is not None:
+            sent = _plus(firing.slope[:, None] * counted_t, sent)
+        if sent is not None:
             back_through = neuron.sent(theta, h).back(sent)
             to_states = tuple(_plus(to, one) for to, one in zip(to_states, back_through, strict=True))
         if own_gains:
@@ -128,7 +137,10 @@ def backward(
     zero = ((like,) * len(model.neuron.states), jnp.zeros_like(error[0]), on_the_way)
     # Where one state is read, its own derivative is known without the states after each step.
     now = None if neuron.shows_state else after
-    steps = (error, forward.states, forward.received, now, forward.gate, window.forced, None if exact else forcing)
+    counted = None if firing is None else firing.counted
+    steps = (
+        error, forward.states, forward.received, now, forward.gate, window.forced, None if exact else forcing, counted
+    )  # fmt: skip
     (start, to_prediction, on_the_way), found = jax.lax.scan(back, zero, steps, reverse=True)
     states, units, sent, corrected = found
     if feedback is not None:
@@ -147,6 +159,41 @@ def readout_gradient(
     shown = observed(theta, tuple(one[0] for one in forward.states))
     before = jnp.matmul(adjoint.start_units, shown.T, precision=ops.EXACT)
     return before + jnp.einsum("kpb,knb->pn", adjoint.units, observed(theta, after), precision=ops.EXACT)
+
+
+def direct_gradient(
+    model: Model,
+    params: Params,
+    forward: Trajectory,
+    after: States,
+    adjoint: Adjoint,
+    past: States | None,
+    late: Float[Array, "H N B"] | None,
+) -> dict[str, Float[Array, "N"]]:
+    """Gradient of parameters without the states: through what is read of them, and through what they send.
+
+    Parameters
+    ----------
+    past, late
+        States before each step of a past, and the adjoint of what was sent before it and is on its way.
+    """
+    theta, found = model.constants(params), dict[str, Any]()
+
+    def add(slopes: Mapping[str, Slope], adjoint: Float[Array, "K N B"]) -> None:
+        for name, slope in slopes.items():
+            if slope is not None:
+                found[name] = found.get(name, 0) + over_steps(slope * adjoint).sum(axis=1)
+
+    if not model.neuron.shows_state:
+        read = partial(model.readout.adjoint, model.readout_strengths(params))
+        add(model.neuron.seen(theta, after).parameters, jax.vmap(read)(adjoint.units))
+        first = tuple(one[:1] for one in forward.states)
+        add(model.neuron.seen(theta, first).parameters, read(adjoint.start_units)[None])
+    if adjoint.sent is not None:
+        add(model.neuron.sent(theta, forward.states).parameters, adjoint.sent)
+        if past is not None and late is not None:
+            add(model.neuron.sent(theta, past).parameters, late)
+    return found
 
 
 def driven_by(step: Jacobian, adjoint: States) -> States:

@@ -28,6 +28,9 @@ STATE_ARRAYS = MappingProxyType({"trace": (2, 5), "history": (3, 3), "factorised
 CHANNEL_ARRAYS = 8
 """Further arrays for a second channel of input, whose steps lie beside those of the first."""
 
+FIRING_ARRAYS = 3
+"""Further arrays for a penalty on firing rates: spikes, their adjoint, and what that is to states."""
+
 
 COMPILED_ARRAYS = 2
 """Where a window is compiled as a whole: what was received, and in bytes when there were spikes, with copies."""
@@ -74,6 +77,8 @@ def window_memory(learner: WindowedLearner, model: Model, batch: int, trained: t
         # What each state takes of an innovation, adjoints of corrected states, innovations; and traces of the gains.
         states = len(model.neuron.states)
         arrays += (2 * states + 2) * learner.window + states**2
+    if learner.firing is not None and not whole:
+        arrays += FIRING_ARRAYS * learner.window
     savings = []
     if traces and learner.trace_dtype == "float32":
         savings.append(f"learner.trace_dtype = 'bfloat16' (saves {traces // 2 / 1e9:.2f} GB)")

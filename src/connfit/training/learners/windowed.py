@@ -25,7 +25,7 @@ Williams & Peng 1990 (truncation). The hybrid is this package's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -38,15 +38,22 @@ from connfit.errors import ConfigError, one_of
 from connfit.models.base import INNOVATION_GAINS, NOISE_SCALE, Model, Neurons, Params
 from connfit.models.forward import Trajectory, innovations
 from connfit.models.maps import SynapticMap
-from connfit.models.neuron import Jacobian, Slope, States, times
+from connfit.models.neuron import Jacobian, Slope, States, times, total
 from connfit.models.windows import read_out, run_window, states_after
 from connfit.training.learners.compiled_window import COMPILED, compiled_window, forward_window, has_compiled_window
 from connfit.training.learners.factorised import FactorisedSums, FactorisedTraces, Factors
+from connfit.training.learners.firing_rates import FiringAdjoint, FiringMean, FiringPenalty, FiringScore
 from connfit.training.learners.learner import Learner, LearnerMemory, WindowArrays, WindowResult, score_window
-from connfit.training.learners.window_adjoint import Adjoint, backward, driven_by, readout_gradient
+from connfit.training.learners.window_adjoint import (
+    Adjoint,
+    backward,
+    direct_gradient,
+    driven_by,
+    readout_gradient,
+)  # fmt: skip
 from connfit.training.learners.window_memory import window_memory
 from connfit.training.learners.window_past import Outside, Past, Stretch, reach_back
-from connfit.training.learners.window_sums import Gains, PerNeuron, Steps, WindowSums, once_there, over_steps
+from connfit.training.learners.window_sums import Gains, PerNeuron, Steps, WindowSums, once_there
 
 CREDITS = ("neuron", "network", "none")
 CARRIES = ("trace", "history", "factorised", "none")
@@ -54,12 +61,16 @@ TRACE_DTYPES = ("float32", "bfloat16")
 
 
 class WindowedMemory(NamedTuple):
-    """States of neurons, and eligibility traces by group, or factors of them, or the last H steps, or nothing."""
+    """States of neurons, and eligibility traces by group, or factors of them, or the last H steps, or nothing.
+
+    `firing` has running means of firing rates, where they are penalised.
+    """
 
     neurons: Neurons
     traces: dict[str, Any]
     past: Past | None
     factors: FactorisedTraces | None = None
+    firing: FiringMean | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +96,8 @@ class WindowedLearner(Learner[WindowedMemory]):
         stored. Half the memory; every trace is rounded to 8 bits once per window, sums are not.
     trace_decay
         γ of `carry="factorised"`, at least 0 and below 1: how slowly its factors forget.
+    firing
+        Penalty on firing rates; None: none.
     """
 
     window: int = 16
@@ -93,6 +106,7 @@ class WindowedLearner(Learner[WindowedMemory]):
     history: int | None = None
     trace_dtype: str = "float32"
     trace_decay: float = 0.9
+    firing: FiringPenalty | None = None
 
     def __post_init__(self) -> None:
         one_of("credit", self.credit, CREDITS)
@@ -189,7 +203,8 @@ class WindowedLearner(Learner[WindowedMemory]):
         if reach := max(self.history_steps, late):
             forced, learns_gains = model.forces and self.carry == "trace", INNOVATION_GAINS in trained
             past = Past.at_rest(model, reach, batch, late=late > 0, forced=forced, learns_gains=learns_gains)
-        return WindowedMemory(rest, traces, past, factors)
+        firing = None if self.firing is None else self.firing.start(model)
+        return WindowedMemory(rest, traces, past, factors, firing)
 
     def step(
         self, model: Model, params: Params, memory: WindowedMemory, window: WindowArrays, trained: tuple[str, ...]
@@ -208,17 +223,20 @@ class WindowedLearner(Learner[WindowedMemory]):
         if self.dials == COMPILED and has_compiled_window(model, trained):
             end, predictions, ran = forward_window(model, params, memory.neurons, window)
             loss, error, found = score_window(model, params, predictions, window)
-            gradient, traces = compiled_window(model, params, memory.traces, ran, error, trained)
+            scored, of_spikes, mean = self._firing(model, memory, window, ran.run.spiked)
+            gradient, traces = compiled_window(model, params, memory.traces, ran, error, trained, of_spikes)
             if found is not None and NOISE_SCALE in trained:
                 gradient[f"log_{NOISE_SCALE}"] = found.log_scale
-            return WindowResult(loss, gradient, predictions), WindowedMemory(end, traces, None)
+            return WindowResult(loss, gradient, predictions, scored), WindowedMemory(end, traces, None, firing=mean)
         end, forward = run_window(
             model, params, memory.neurons, window.inputs, window.forced, window.fed_back, window.external
         )
         after = states_after(model, params, forward, end)
         predictions = read_out(model, params, after)
         loss, error, found = score_window(model, params, predictions, window)
-        adjoint = backward(model, params, forward, window, error, after, self.credit)
+        spikes = None if self.firing is None else model.neuron.output(model.constants(params), forward.states)
+        scored, of_spikes, mean = self._firing(model, memory, window, spikes)
+        adjoint = backward(model, params, forward, window, error, after, self.credit, of_spikes)
         beyond = None
         if INNOVATION_GAINS in trained:
             beyond = innovations(model, memory.neurons, after, window.inputs, window.forced)
@@ -228,7 +246,14 @@ class WindowedLearner(Learner[WindowedMemory]):
             gradient[f"log_{NOISE_SCALE}"] = found.log_scale
         if "readout" in trained:
             gradient["readout"] = readout_gradient(model, params, forward, after, adjoint)
-        return WindowResult(loss, gradient, predictions), memory._replace(neurons=end)
+        return WindowResult(loss, gradient, predictions, scored), memory._replace(neurons=end, firing=mean)
+
+    def _firing(
+        self, model: Model, memory: WindowedMemory, window: WindowArrays, spikes: Array | None
+    ) -> tuple[FiringScore | None, FiringAdjoint | None, FiringMean | None]:
+        if self.firing is None or memory.firing is None or spikes is None:
+            return None, None, None
+        return self.firing.score(model, memory.firing, spikes, window.counted)
 
     def _collect(
         self,
@@ -264,7 +289,7 @@ class WindowedLearner(Learner[WindowedMemory]):
         gradient: Params = {}
         traces: dict[str, Any] = {}
         factors: dict[str, Factors] = {}
-        factorised = self._factorised(model, params, memory, whole, after, adjoint, late)
+        factorised = self._factorised(model, params, memory, whole, forward.states, after, adjoint, late)
         by_channel = [partial(_of_channel, c) for c in channels]
 
         def strengths(
@@ -296,7 +321,8 @@ class WindowedLearner(Learner[WindowedMemory]):
                 left = beyond * whole.corrected[q]
                 own[name] = PerNeuron(trace[q], partial(_of_state, q), beyond, left)
         found, carried = sums.per_neuron(own, step, adjoints)
-        direct = _direct(model, params, forward, after, adjoint, memory.past, whole.sent)
+        of_past = None if memory.past is None else memory.past.states
+        direct = direct_gradient(model, params, forward, after, adjoint, of_past, whole.sent)
         for parameter in learned:
             value = found.pop(parameter.name)
             if parameter.name in direct:
@@ -330,17 +356,30 @@ class WindowedLearner(Learner[WindowedMemory]):
         params: Params,
         memory: WindowedMemory,
         whole: Stretch,
+        before: States,
         after: States,
         adjoint: Adjoint,
         late: int,
     ) -> FactorisedSums | None:
         if memory.factors is None:
             return None
-        direct = None
+        direct = at_start = None
         if self.credit == "neuron":
+            theta = model.constants(params)
             read = jax.vmap(partial(model.readout.adjoint, model.readout_strengths(params)))(adjoint.units)
-            direct = model.neuron.seen(model.constants(params), after).back(read)
-        return FactorisedSums(memory.factors, self.trace_decay, whole.step.states, direct, whole.start, late)
+            direct = model.neuron.seen(theta, after).back(read)
+            if adjoint.sent is not None:  # with spikes that are penalised, by the states after the step before
+                sent = model.neuron.sent(theta, before).back(adjoint.sent)
+                at_start = tuple(None if one is None else one[0] for one in sent)
+                direct = tuple(total((one, _one_later(other))) for one, other in zip(direct, sent, strict=True))
+        return FactorisedSums(
+            memory.factors, self.trace_decay, whole.step.states, direct, whole.start, late, at_start
+        )  # fmt: skip
+
+
+def _one_later(slope: Slope) -> Slope:
+    """What each step has of the one after it."""
+    return None if slope is None else jnp.concatenate([slope[1:], jnp.zeros_like(slope[:1])])
 
 
 def _of_channel(channel: int, step: Jacobian) -> list[Slope]:
@@ -359,32 +398,3 @@ def _arrived(model: Model, params: Params, start: Neurons, forward: Trajectory) 
     """What arrived at synapses at each step: what neurons sent one step before, or earlier with a delay."""
     sent = model.neuron.output(model.constants(params), forward.states)
     return sent if start.sent is None else jnp.concatenate([start.sent, sent])[: len(sent)]
-
-
-def _direct(
-    model: Model,
-    params: Params,
-    forward: Trajectory,
-    after: States,
-    adjoint: Adjoint,
-    past: Past | None,
-    late: Float[Array, "H N B"] | None,
-) -> dict[str, Float[Array, "N"]]:
-    """What parameters do to the loss without the states: through what is read of them, and through what they send."""
-    theta, found = model.constants(params), dict[str, Any]()
-
-    def add(slopes: Mapping[str, Slope], adjoint: Float[Array, "K N B"]) -> None:
-        for name, slope in slopes.items():
-            if slope is not None:
-                found[name] = found.get(name, 0) + over_steps(slope * adjoint).sum(axis=1)
-
-    if not model.neuron.shows_state:
-        read = partial(model.readout.adjoint, model.readout_strengths(params))
-        add(model.neuron.seen(theta, after).parameters, jax.vmap(read)(adjoint.units))
-        first = tuple(one[:1] for one in forward.states)
-        add(model.neuron.seen(theta, first).parameters, read(adjoint.start_units)[None])
-    if adjoint.sent is not None:
-        add(model.neuron.sent(theta, forward.states).parameters, adjoint.sent)
-        if past is not None and late is not None:
-            add(model.neuron.sent(theta, past.states).parameters, late)
-    return found
