@@ -7,8 +7,10 @@ import pytest
 from plain_spikes import NEURONS, STEP_S, SUBSTEPS, PlainSpikes, Spiking, spiking
 
 from connfit.errors import ConfigError
-from connfit.models.held_rates import NO_SPIKES, silence_of
+from connfit.models.held_rates import NO_SPIKES, TrainingRange, silence_of
 from connfit.models.perturb import GOLDEN, HeldNeurons, settled, settling_steps, simulate_perturbed
+from connfit.models.pulse import Stimulations, pulse_inputs
+from connfit.models.silencing import silencing_changes
 
 FRAMES = 40
 
@@ -84,3 +86,38 @@ def test_a_model_settles_for_five_of_its_longest_time_constants(float64: None) -
     assert settling_steps(of.model, of.params) == 256
     slow = {**of.params, "log_adaptation": of.params["log_adaptation"].at[3].set(np.log(0.4))}
     assert settling_steps(of.model, slow) == 400
+
+
+def test_a_pulse_of_strength_1_brings_neurons_from_rest_to_their_threshold(float64: None) -> None:
+    of = spiking("adaptive-lif", drive="none")
+    for strength, spike in ((0.99, False), (1.01, True)):
+        size = pulse_inputs(of.model, of.params, Stimulations(strength=strength), 3.0)
+        plain = PlainSpikes(of)
+        plain.p["bias"], plain.w = 0 * size, 0 * plain.w
+        spikes = np.array([now for now, _ in plain.run(400, lambda _: None, current=size)])
+        assert (spikes.any(axis=0) == spike).all()
+
+
+def test_neurons_that_are_silenced_during_a_pulse_send_nothing(float64: None) -> None:
+    of = spiking("lif")
+    mean, steps = of.cohort.mean_activity(), 200
+    often = np.array([now for now, _ in PlainSpikes(of).run(256, lambda _: mean)]).sum(axis=0)
+    silenced = np.argsort(-often)[:3]
+    how = Stimulations(pulse_s=0.02, window_s=steps * STEP_S, strength=2.0, drive="mean")
+    seen = TrainingRange.of(of.model, of.params, of.cohort)
+    got = silencing_changes(
+        of.model, of.params, [np.array([5])], [silenced], how, unit_of_strength=1.0, mean=mean, seen=seen
+    )  # fmt: skip
+    sums = []
+    for held in (silenced, []):
+        plain = PlainSpikes(of)
+        for _ in range(256):
+            plain.step(mean)
+        plain.hold({int(k): (0.0, 0.0) for k in held})
+        size, total = pulse_inputs(of.model, of.params, how, 1.0) * (np.arange(NEURONS) == 5), np.zeros(NEURONS)
+        for step in range(steps):
+            plain.step(mean, current=size if step < 4 else 0.0)
+            total += plain.seen
+        sums.append(total / steps)
+    np.testing.assert_allclose(got[0], sums[0] - sums[1], rtol=1e-6, atol=1e-9)
+    assert np.abs(np.delete(got[0], silenced)).max() > 0.1

@@ -62,6 +62,12 @@ def test_options_in_sentences_are_set_as_code(block: Any, tag: str) -> None:
     assert f"<{tag}>remove it by <code>high_pass</code> &lt;b&gt;</{tag}>" in found
 
 
+def test_a_table_without_titles_is_called_by_its_first_rows() -> None:
+    found = page.table((), [("connfit", "0.2.0"), ("seed", "0"), ("<jax>", "0.8"), ("scipy", "1")])
+    assert 'aria-label="Table of connfit, seed, &lt;jax&gt;"' in found
+    assert 'aria-label="Table of part, score"' in page.table(("", "part", "score"), [("model", "test", "0.5")])
+
+
 class Checker(HTMLParser):
     """Balanced tags, and every address that a browser would fetch."""
 

@@ -26,7 +26,11 @@ def perturb_score(
         float, typer.Option(help="Seconds from the onset of the pulse on over which responses are averaged.")
     ] = 30.0,
     strength: Annotated[
-        float, typer.Option(help="Added to the stimulated neuron's input, in standard deviations of training activity.")
+        float,
+        typer.Option(
+            help="Added to the stimulated neuron's input, in standard deviations of training activity; of cells that "
+            "spike, 1 brings a neuron from rest to its threshold."
+        ),
     ] = 1.0,
     drive: Annotated[
         str,

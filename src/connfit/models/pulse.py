@@ -38,6 +38,7 @@ class Stimulations:
         Seconds from the onset of the pulse on, over which changes are averaged.
     strength
         What is added to the stimulated neuron's input, in standard deviations of the recorded units' training activity.
+        Of cells that spike 1 is what brings a neuron from rest to its threshold.
     drive
         One of `connfit.models.perturb.DRIVES`: what drives the model meanwhile.
 
@@ -90,7 +91,7 @@ def pulse_responses(
     neurons
         Positions of the stimulated neurons, or arrays of those that are stimulated together, each with the full pulse.
     unit_of_strength
-        What a strength of 1 is, in the units of the recording.
+        What a strength of 1 is, in the units of the recording; of cells that spike it is not needed.
     mean
         Training mean of each unit, in the units of the recording.
     watched
@@ -151,7 +152,7 @@ def _changes(
         raise ConfigError(f"stimulated neurons must lie in 0..{model.neurons - 1}")
     pulse, window = stimulations.steps(model.step_s)
     start = settled(model, params, mean, drive=stimulations.drive).neurons
-    strength = stimulations.strength * unit_of_strength
+    strength = pulse_inputs(model, params, stimulations, unit_of_strength)
     given = mean if stimulations.drive == "mean" else np.zeros(model.units)
     width = side_by_side(model, len(sites))
     found = np.zeros((len(sites), rows))
@@ -159,13 +160,24 @@ def _changes(
         batch = sites[begin : begin + width]
         current = np.zeros((model.neurons, width + 1))
         for column, members in enumerate(batch, 1):
-            current[members, column] = strength
+            current[members, column] = strength[members]
         total = summed(model, params, start, current, pulse, window, given, stimulations.drive == "own", add, rows)
         change = (total[:, 1 : len(batch) + 1] - total[:, :1]) / window
         if not np.isfinite(change).all():
             raise grew_without_bound(window)
         found[begin : begin + len(batch)] = change.T
     return found
+
+
+def pulse_inputs(
+    model: Model, params: Params, stimulations: Stimulations, unit_of_strength: float
+) -> Float[np.ndarray, "N"]:
+    """Return what a pulse adds to the input of each neuron at each step."""
+    if not model.neuron.spikes:
+        return np.full(model.neurons, stimulations.strength * unit_of_strength)
+    theta = model.constants(params)
+    silent = model.neuron.shown_at(theta, jnp.zeros((model.neurons, 1), params["bias"].dtype))
+    return stimulations.strength * np.asarray(model.neuron.balance(theta, silent), np.float64)[:, 0]
 
 
 def grew_without_bound(window: int) -> DivergedError:

@@ -57,26 +57,31 @@ def settle(
     """
     state = State.of(model, started(model, params, start))
     given = None if inputs is None else vector_of("inputs", inputs, model.units).astype(state.rates.dtype)
-    done, change, sent, spikes = 0, float("inf"), [], model.neuron.spikes
+    done, change, spiked = 0, float("inf"), []
     while done < steps and change > tolerance:
         length = min(CHUNK, steps - done)
         shown = Shown.nothing(model, length) if given is None else Shown.constant(given, length)
-        nothing = jnp.zeros((), state.rates.dtype), jnp.zeros_like(state.rates) if spikes else None
-        run = rollout(model, params, state, shown, _last_change_and_spikes, nothing, forcing=False)
-        state, change, done = run.state, float(run.kept[0]), done + length
-        sent += [(length, np.asarray(run.kept[1][:, 0], np.float64))] if spikes else []
-    if not sent:
+        nothing = _Watched(jnp.zeros((), state.rates.dtype), jnp.zeros_like(state.rates))
+        run = rollout(model, params, state, shown, _watch, nothing, forcing=False)
+        state, change, done = run.state, float(run.kept.change), done + length
+        spiked += [np.asarray(run.kept.sent[:, 0])] if model.neuron.spikes else []
+    if not spiked:
         return Settled(np.asarray(sent_by(model, params, state.neurons)[:, 0]), state.neurons, change, done)
-    counted, spiked = zip(*sent[len(sent) // 2 :], strict=True)
-    return Settled(sum(spiked) / sum(counted), state.neurons, change, done)
+    late = len(spiked) // 2
+    return Settled(np.sum(spiked[late:], axis=0) / (done - CHUNK * late), state.neurons, change, done)
 
 
-def _last_change_and_spikes(
-    model: Model, params: Params, kept: tuple[Array, Array | None], now: Stepped, also: None
-) -> tuple[tuple[Array, Array | None], None]:
+class _Watched(NamedTuple):
+    """Relative change of the states in the last step, and the sum of what was sent."""
+
+    change: Float[Array, ""]
+    sent: Float[Array, "N 1"]
+
+
+def _watch(model: Model, params: Params, kept: _Watched, now: Stepped, also: None) -> tuple[_Watched, None]:
     before, after = (jnp.concatenate(neurons.states) for neurons in (now.before, now.neurons))
     change = jnp.linalg.norm(after - before) / jnp.maximum(jnp.linalg.norm(after), 1e-30)
-    return (change, None if kept[1] is None else kept[1] + now.rates), None
+    return _Watched(change, kept.sent + now.rates), None
 
 
 def started(model: Model, params: Params, start: Neurons | Float[np.ndarray, "N"] | None) -> Neurons:

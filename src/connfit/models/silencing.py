@@ -12,7 +12,14 @@ from connfit.errors import ConfigError
 from connfit.models.base import Model, Params
 from connfit.models.held_rates import NO_SPIKES, TrainingRange, silent_rates
 from connfit.models.perturb import settled
-from connfit.models.pulse import Stimulations, add_neurons, grew_without_bound, side_by_side, summed
+from connfit.models.pulse import (
+    Stimulations,
+    add_neurons,
+    grew_without_bound,
+    pulse_inputs,
+    side_by_side,
+    summed,
+)
 from connfit.models.rollout import Held
 
 
@@ -71,7 +78,7 @@ def silencing_changes(
     real = params["bias"].dtype
     rates = silent_rates(seen, start.rates, NO_SPIKES if model.neuron.spikes else silence_at)
     silent = jnp.asarray(rates[:, None], real)
-    strength = stimulations.strength * unit_of_strength
+    strength = pulse_inputs(model, params, stimulations, unit_of_strength)
     given = mean if stimulations.drive == "mean" else np.zeros(model.units)
     width = max(side_by_side(model, len(pulses) + len(set(pulses)) - 1) + 1, 2)
     found = np.zeros((len(pulses), len(rows)))
@@ -80,9 +87,9 @@ def silencing_changes(
         columns = len(alone) + np.arange(len(batch))
         current, held = np.zeros((model.neurons, width)), np.zeros((model.neurons, width), bool)
         for pulsed, column in alone.items():
-            current[list(pulsed), column] = strength
+            current[list(pulsed), column] = strength[list(pulsed)]
         for each, column in zip(batch, columns, strict=True):
-            current[list(pulses[each]), column] = strength
+            current[list(pulses[each]), column] = strength[list(pulses[each])]
             held[silenced[each], column] = True
         total = summed(
             model, params, start.neurons, current, pulse, window, given, stimulations.drive == "own", add_neurons,

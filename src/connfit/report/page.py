@@ -115,9 +115,8 @@ def table(
     title = f"<caption>{escaped(caption)}</caption>" if caption else ""
     top = f"<thead><tr>{head}</tr></thead>" if header else ""
     kind = ' class="text"' if text else ""
-    name = escaped(
-        caption or (f"Table of {', '.join(column for column in header if column)}" if any(header) else "Table")
-    )
+    what = [column for column in header if column] or [row[0] for row in rows[:3]]
+    name = escaped(caption or f"Table of {', '.join(what)}")
     return (
         f'<div class="scroll" role="region" aria-label="{name}" tabindex="0"><table{kind}>{title}{top}'
         f"<tbody>{''.join(body)}</tbody></table></div>"

@@ -36,6 +36,9 @@ AT_REST = 1e-4
 FAR = 10.0
 """Times its first mean rate beyond which a free run without noise counts as one that grows."""
 
+SURROGATE_SLOPE = "neurons spike: derivatives are a surrogate's, by which a fit learns, not how small differences grow"
+"""Why cells that spike have neither Jacobians nor Lyapunov exponents."""
+
 T = TypeVar("T")
 
 
@@ -95,6 +98,11 @@ class ModelStability:
     lyapunov_free: LyapunovExponent | None = None
     lyapunov_driven: LyapunovExponent | None = None
     reasons: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def spikes(self) -> bool:
+        """Whether neurons spike, so that nothing of it but the weights is defined."""
+        return self.reasons.get("lyapunov_free") == SURROGATE_SLOPE
 
     def radius(self, matrix: str) -> float | None:
         """Return the spectral radius of one of `MATRICES`; None where it is not defined."""
@@ -161,7 +169,10 @@ def examine_stability(
     rest = settle(model, params, begin.neurons, steps=2000)
     sound = bool(np.isfinite(rest.rates).all())
 
-    def attempt(name: str, what: Callable[[], T], needs_rest: bool = True) -> T | None:
+    def attempt(name: str, what: Callable[[], T], needs_rest: bool = True, slopes: bool = True) -> T | None:
+        if slopes and model.neuron.spikes:
+            reasons[name] = SURROGATE_SLOPE
+            return None
         if needs_rest and not sound:
             reasons[name] = "the free run without noise does not stay finite"
             return None
@@ -199,7 +210,7 @@ def examine_stability(
             mean_rate_at_first=float(np.mean(begin.rates)) / per_rate(model),
             silent=int((rest.rates <= 0).sum()) if sound else None,
         ),
-        weights=attempt("weights", lambda: weight_spectrum(model, params, k=k, seed=seed), needs_rest=False),
+        weights=attempt("weights", lambda: weight_spectrum(model, params, k=k, seed=seed), False, False),
         jacobian_open=jacobian("open"),
         jacobian_closed=jacobian("closed"),
         lyapunov_free=attempt("lyapunov_free", free),

@@ -44,7 +44,7 @@ from connfit.analysis.measured.wiring_predictors import Predictor, distances, wi
 from connfit.connectome import Connectome
 from connfit.connectome.columns import TableSource
 from connfit.errors import ConfigError, one_of
-from connfit.models.held_rates import SILENCE_AT, TrainingRange
+from connfit.models.held_rates import NO_SPIKES, SILENCE_AT, TrainingRange
 from connfit.models.pulse import Stimulations, pulse_responses
 from connfit.models.silencing import silencing_changes
 from connfit.recordings.training_deviation import typical_deviation
@@ -270,14 +270,14 @@ def score_responses(
         q_below=rule.q_below,
         min_observations=rule.min_observations,
         stimulations=stimulations,
-        unit_of_strength=typical_deviation(fitted.cohort),
+        unit_of_strength=None if fitted.model.neuron.spikes else typical_deviation(fitted.cohort),
         value_units=recording.value_units,
         trained=fitted.trained,
         resamples=resamples,
         level=level,
         seed=seed,
         neurons_that_vary=truth.over,
-        silence_at=None if truth.silenced is None else silence_at,
+        silence_at=None if truth.silenced is None else NO_SPIKES if fitted.model.neuron.spikes else silence_at,
         predictors=scored,
         differences=tuple(asked),
         not_scored=left_out,

@@ -154,7 +154,8 @@ class ScoredResponses:
     q_below, min_observations
         What counts as a response, see `connfit.analysis.measured.measured_responses.ResponseRule`.
     unit_of_strength
-        What a strength of 1 is, in the units of the recording.
+        What a strength of 1 is, in the units of the recording. None of cells that spike: 1 brings a neuron from rest to
+        its threshold.
     trained
         Whether the fit changed any parameter; otherwise there is no row `untrained`.
     resamples, level, seed
@@ -163,7 +164,7 @@ class ScoredResponses:
         `stimulated` or `silenced`: neurons over which intervals resample, and from which distances on the wiring are
         counted.
     silence_at
-        Rate at which silenced neurons are held, one of `connfit.models.held_rates.SILENCE_AT`; None without any.
+        Rate at which silenced neurons are held, of `connfit.models.held_rates.SILENCE_IN_WORDS`; None without any.
     predictors
         By name, the model first.
     differences
@@ -182,7 +183,7 @@ class ScoredResponses:
     q_below: float = 0.05
     min_observations: int = 3
     stimulations: Stimulations = field(default_factory=Stimulations)
-    unit_of_strength: float = 1.0
+    unit_of_strength: float | None = 1.0
     value_units: str = ""
     trained: bool = False
     resamples: int = 0

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from connfit.analysis.measured.scored_responses import PredictorScores, ScoredResponses
 from connfit.analysis.measured.verdict_on_responses import QUESTIONS, answer
-from connfit.models.held_rates import SILENCE_AT
+from connfit.models.held_rates import SILENCE_IN_WORDS
 from connfit.report.prose import write_prose
 from connfit.report.traced import Traced
 from connfit.report.wording import listed
@@ -42,7 +42,7 @@ def given(record: str, scores: ScoredResponses) -> Mapping[str, object]:
 
     return {
         "record": record, "labels": labels, "questions": QUESTIONS, "words": WORDS, "answer": answer,
-        "silence": SILENCE_AT,
+        "silence": SILENCE_IN_WORDS,
     }  # fmt: skip
 
 
