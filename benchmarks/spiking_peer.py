@@ -225,7 +225,7 @@ def run_connfit(neurons: int, mean_input: float, windows: int) -> dict[str, Any]
     for number in range(SETTLE + windows):
         if number == SETTLE:
             began = time.perf_counter()
-        trained, moments, memory, loss, _ = training_step(
+        trained, moments, memory, loss, *_ = training_step(
             model, trained, frozen, None, moments, memory, window, rates, learner=learner, groups=GROUPS,
             options=StepOptions.of(TrainConfig()),
         )  # fmt: skip
