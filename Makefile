@@ -50,6 +50,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python -m pip install --quiet -e ".[bench]"
 	$(BIN)/python benchmarks/peer.py
+	$(BIN)/python benchmarks/spiking_peer.py
 
 # Peak memory of whole commands beside what they say before (add --long for 200,000 frames).
 bench-memory: $(STAMP)

@@ -21,6 +21,11 @@ struct LaneArgs {
   const float* strengths;      // [of the readout]
   const float* slope;          // [rows] adjoint of the spikes of a neuron, where counted; null where spikes have none
   const float* counted;        // [steps, batch]
+  const float* own_trace;      // [learned, S, rows, batch]; may be the same memory as new_own_trace
+  float* own_gradient;         // [learned, rows]
+  float* new_own_trace;        // [learned, S, rows, batch]
+  float* carry;                // [rows, batch, S]
+  float* decay;                // [rows, batch, S, S]
   // For what else than connections reaches neurons; null where nothing does.
   float* left;        // [steps, rows, batch]
   float* trace_left;  // [steps, S, rows, batch]
@@ -150,5 +155,68 @@ CONNFIT_INLINE LaneResults<Cell, W> LanesBackward(const Cell& cell, const typena
   }
   return now;
 }
+
+// Gradients and traces of the numbers of the first `count` lanes from `lane` on.
+template <typename Cell, int W>
+CONNFIT_INLINE void LanesNumbers(const LaneArgs& a, const LaneResults<Cell, W>& found, int64_t lane, int64_t count) {
+  constexpr int S = Cell::kTraced, L = Cell::kLearned;
+  const int64_t all = a.Lanes(), batch = a.batch;
+  Unrolled<L>([&](auto l) CONNFIT_BODY {
+    Vector<W> before[S], sum = found.sums[l];  // new traces may take the memory of old ones
+    Unrolled<S>([&](auto s) CONNFIT_BODY {
+      before[s] = LoadSome<W>(a.own_trace + (l * S + s) * all + lane, count);
+      sum += found.adjoint[s] * before[s];
+    });
+    for (int64_t z = 0; z < count; ++z) {
+      float& total = a.own_gradient[l * a.rows + (lane + z) / batch];
+      total = ((lane + z) % batch == 0 ? 0.0f : total) + sum[z];
+    }
+    Unrolled<S>([&](auto s) CONNFIT_BODY {
+      Vector<W> kept = found.own[l][s];
+      Unrolled<S>([&](auto q) CONNFIT_BODY {
+        if constexpr (Cell::Reaches(s, q)) kept += found.psi[s][q] * before[q];
+      });
+      for (int64_t z = 0; z < count; ++z) a.new_own_trace[(l * S + s) * all + lane + z] = kept[z];
+    });
+  });
+}
+
+// All of the first `count` lanes from `lane` on; `before` and `table` are as above.
+template <typename Cell, int W>
+CONNFIT_INLINE void LanesBody(const LaneArgs& a, int64_t lane, int64_t count, float* before, float* table) {
+  constexpr int S = Cell::kTraced;
+  const Cell cell(a.options);
+  const auto theta = NumbersOf<Cell, W>(a.theta, a.rows, a.batch, lane, count);
+  LanesForward<Cell, W>(cell, theta, a, lane, count, before);
+  const auto found = LanesBackward<Cell, W>(cell, theta, a, lane, count, before, table);
+  LanesNumbers<Cell, W>(a, found, lane, count);
+  for (int64_t z = 0; z < count; ++z) {
+    for (int s = 0; s < S; ++s) a.carry[(lane + z) * S + s] = found.adjoint[s][z];
+    for (int s = 0; s < S * S; ++s) a.decay[(lane + z) * S * S + s] = found.psi[s / S][s % S][z];
+  }
+}
+
+// One of these, of its own so that it is compiled once for all kinds of traces.
+using OfLanes = void (*)(const LaneArgs& a, int64_t lane, int64_t count, float* before, float* table);
+
+template <typename Cell>
+__attribute__((noinline)) void LanesPortable(const LaneArgs& a, int64_t lane, int64_t count, float* before,
+                                             float* table) {
+  LanesBody<Cell, 4>(a, lane, count, before, table);
+}
+
+#ifdef CONNFIT_X86
+template <typename Cell>
+CONNFIT_AVX2 __attribute__((noinline)) void LanesAvx2(const LaneArgs& a, int64_t lane, int64_t count, float* before,
+                                                      float* table) {
+  LanesBody<Cell, 8>(a, lane, count, before, table);
+}
+
+template <typename Cell>
+CONNFIT_AVX512 __attribute__((noinline)) void LanesAvx512(const LaneArgs& a, int64_t lane, int64_t count, float* before,
+                                                          float* table) {
+  LanesBody<Cell, 16>(a, lane, count, before, table);
+}
+#endif
 
 }  // namespace connfit

@@ -19,80 +19,45 @@ struct CellWindowArgs {
   LaneArgs lanes;
   const int32_t* indptr;
   const int32_t* indices;
-  const Trace* trace;      // [S, nnz, batch]; may be the same memory as new_trace
-  const float* own_trace;  // [learned, S, rows, batch]; may be the same memory as new_own_trace
-  float* gradient;         // [nnz]
-  Trace* new_trace;        // [S, nnz, batch]
-  float* own_gradient;     // [learned, rows]
-  float* new_own_trace;    // [learned, S, rows, batch]
-  float* carry;            // [rows, batch, S]
-  float* decay;            // [rows, batch, S, S]
+  const Trace* trace;  // [S, nnz, batch]; may be the same memory as new_trace
+  float* gradient;     // [nnz]
+  Trace* new_trace;    // [S, nnz, batch]
   int64_t nnz;
 };
 
-// Gradients and traces of the numbers of the first `count` lanes from `lane` on.
-template <typename Cell, int W, typename Trace>
-CONNFIT_INLINE void CellNumbers(const CellWindowArgs<Trace>& a, const LaneResults<Cell, W>& found, int64_t lane,
-                                int64_t count) {
-  constexpr int S = Cell::kTraced, L = Cell::kLearned;
-  const int64_t all = a.lanes.Lanes(), batch = a.lanes.batch;
-  Unrolled<L>([&](auto l) CONNFIT_BODY {
-    Vector<W> before[S], sum = found.sums[l];  // new traces may take the memory of old ones
-    Unrolled<S>([&](auto s) CONNFIT_BODY {
-      before[s] = LoadSome<W>(a.own_trace + (l * S + s) * all + lane, count);
-      sum += found.adjoint[s] * before[s];
-    });
-    for (int64_t z = 0; z < count; ++z) {
-      float& total = a.own_gradient[l * a.lanes.rows + (lane + z) / batch];
-      total = ((lane + z) % batch == 0 ? 0.0f : total) + sum[z];
+template <typename Cell, typename Trace>
+CONNFIT_INLINE void CellRowsBody(const CellWindowArgs<Trace>& a, const Events& events, OfLanes of_lanes, int64_t width,
+                                 int64_t begin, int64_t end) {
+  constexpr int S = Cell::kTraced;
+  const int64_t batch = a.lanes.batch, steps = a.lanes.steps, rows = std::max<int64_t>(1, width / batch);
+  const int64_t groups = (rows * batch + width - 1) / width, of_group = width * steps * Brings<S>::kWidth;
+  std::vector<float> before(steps * (Cell::kStates + 1) * width), table(groups * of_group);
+  for (int64_t row = begin; row < end; row += rows) {
+    const int64_t some = std::min(rows, end - row), first = row * batch, last = first + some * batch;
+    for (int64_t group = 0, lane = first; lane < last; ++group, lane += width) {
+      of_lanes(a.lanes, lane, std::min(width, last - lane), before.data(), table.data() + group * of_group);
     }
-    Unrolled<S>([&](auto s) CONNFIT_BODY {
-      Vector<W> kept = found.own[l][s];
-      Unrolled<S>([&](auto q) CONNFIT_BODY {
-        if constexpr (Cell::Reaches(s, q)) kept += found.psi[s][q] * before[q];
-      });
-      for (int64_t z = 0; z < count; ++z) a.new_own_trace[(l * S + s) * all + lane + z] = kept[z];
-    });
-  });
+    ConnectionsBody<Cell>(ConnectionArgs<Trace>{a.indptr + row, a.indices, a.trace, a.lanes.carry + first * S,
+                                                a.lanes.decay + first * S * S, table.data(), a.gradient, a.new_trace,
+                                                a.nnz, batch, steps, events},
+                          some);
+  }
 }
 
-template <typename Cell, int W, typename Trace>
-CONNFIT_INLINE void CellRowsBody(const CellWindowArgs<Trace>& a, const Events& events, int64_t begin, int64_t end) {
-  constexpr int S = Cell::kTraced;
-  const int64_t batch = a.lanes.batch, steps = a.lanes.steps, rows = std::max<int64_t>(1, W / batch);
-  const int64_t groups = (rows * batch + W - 1) / W;
-  const Cell cell(a.lanes.options);
-  std::vector<float> before(steps * (Cell::kStates + 1) * W), table(groups * W * steps * Brings<S>::kWidth);
-  for (int64_t row = begin; row < end; row += rows) {
-    const int64_t some = std::min(rows, end - row), first = row * batch;
-    for (int64_t group = 0; group * W < some * batch; ++group) {
-      const int64_t lane = first + group * W, count = std::min<int64_t>(W, (row + some) * batch - lane);
-      const auto theta = NumbersOf<Cell, W>(a.lanes.theta, a.lanes.rows, batch, lane, count);
-      LanesForward<Cell, W>(cell, theta, a.lanes, lane, count, before.data());
-      const auto found = LanesBackward<Cell, W>(cell, theta, a.lanes, lane, count, before.data(),
-                                                table.data() + group * W * steps * Brings<S>::kWidth);
-      CellNumbers<Cell, W>(a, found, lane, count);
-      for (int64_t z = 0; z < count; ++z) {
-        for (int s = 0; s < S; ++s) a.carry[(lane + z) * S + s] = found.adjoint[s][z];
-        for (int s = 0; s < S * S; ++s) a.decay[(lane + z) * S * S + s] = found.psi[s / S][s % S][z];
-      }
-    }
-    ConnectionsBody<Cell>(
-        ConnectionArgs<Trace>{a.indptr + row, a.indices, a.trace, a.carry + first * S, a.decay + first * S * S,
-                              table.data(), a.gradient, a.new_trace, a.nnz, batch, steps, events},
-        some);
-  }
+template <typename Cell, typename Trace>
+void CellRowsPortable(const CellWindowArgs<Trace>& a, const Events& events, int64_t begin, int64_t end) {
+  CellRowsBody<Cell>(a, events, LanesPortable<Cell>, 4, begin, end);
 }
 
 #ifdef CONNFIT_X86
 template <typename Cell, typename Trace>
 CONNFIT_AVX2 void CellRowsAvx2(const CellWindowArgs<Trace>& a, const Events& events, int64_t begin, int64_t end) {
-  CellRowsBody<Cell, 8>(a, events, begin, end);
+  CellRowsBody<Cell>(a, events, LanesAvx2<Cell>, 8, begin, end);
 }
 
 template <typename Cell, typename Trace>
 CONNFIT_AVX512 void CellRowsAvx512(const CellWindowArgs<Trace>& a, const Events& events, int64_t begin, int64_t end) {
-  CellRowsBody<Cell, 16>(a, events, begin, end);
+  CellRowsBody<Cell>(a, events, LanesAvx512<Cell>, 16, begin, end);
 }
 #endif
 
@@ -147,7 +112,7 @@ void CellWindow(Pool& pool, CellWindowArgs<Trace> a, const uint8_t* arrived, con
     if (HasAvx512()) return CellRowsAvx512<Cell>(a, lists.events, begin, end);
     if (CurrentIsa() == Isa::avx2) return CellRowsAvx2<Cell>(a, lists.events, begin, end);
 #endif
-    CellRowsBody<Cell, 4>(a, lists.events, begin, end);
+    CellRowsPortable<Cell>(a, lists.events, begin, end);
   });
 }
 

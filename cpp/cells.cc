@@ -90,13 +90,13 @@ ffi::Error CellWindowImpl(ffi::ThreadPool pool, Ints indptr, Ints indices, Ints 
   args.indptr = indptr.typed_data();
   args.indices = indices.typed_data();
   args.trace = reinterpret_cast<const Trace*>(trace.typed_data());
-  args.own_trace = own_trace.typed_data();
+  args.lanes.own_trace = own_trace.typed_data();
   args.gradient = gradient->typed_data();
   args.new_trace = reinterpret_cast<Trace*>(new_trace->typed_data());
-  args.own_gradient = own_gradient->typed_data();
-  args.new_own_trace = new_own_trace->typed_data();
-  args.carry = carry->typed_data();
-  args.decay = decay->typed_data();
+  args.lanes.own_gradient = own_gradient->typed_data();
+  args.lanes.new_own_trace = new_own_trace->typed_data();
+  args.lanes.carry = carry->typed_data();
+  args.lanes.decay = decay->typed_data();
   args.nnz = nnz;
   CellWindow<Cell>(pool, args, arrived.typed_data(), signs.typed_data(), channels);
   return ffi::Error::Success();
