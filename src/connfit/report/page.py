@@ -74,11 +74,11 @@ def facts(items: Iterable[tuple[str, str, str]]) -> str:
 
 
 def paragraph(text: str, kind: str = "") -> str:
-    return f'<p class="{kind}">{with_code(text)}</p>' if kind else f"<p>{with_code(text)}</p>"
+    return f'<p class="{kind}">{_sentences(text)}</p>' if kind else f"<p>{_sentences(text)}</p>"
 
 
 def bullets(items: Iterable[str]) -> str:
-    lines = "".join(f"<li>{with_code(item)}</li>" for item in items)
+    lines = "".join(f"<li>{_sentences(item)}</li>" for item in items)
     return f"<ul>{lines}</ul>" if lines else ""
 
 
@@ -157,6 +157,12 @@ def folded(summary: str, *parts: str, is_open: bool = False) -> str:
 def with_code(text: str) -> str:
     """Set plain text in which what stands between backticks is a command or an option."""
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", escaped(text))
+
+
+def _sentences(text: str) -> str:
+    """Set sentences, in which a name of the user's may stand between backticks of its own, which it keeps."""
+    ours = r"`(connfit [^`]+|--set [^`]+|[a-z]+(?:[._][a-z_]+)+)`"
+    return re.sub(ours, r"<code>\1</code>", escaped(text))
 
 
 def code(text: str) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 import scipy.sparse as sp
 from jaxtyping import Float
 
-from connfit._io import DAMAGE
+from connfit._io import DAMAGE, require_file
 from connfit._registry import Options
 from connfit._system.npz_members import read_array, whole_header
 from connfit._system.paths import user_path
@@ -64,6 +64,7 @@ def read_matrix(edges: Path, neurons: Path | None, options: MatrixOptions) -> Wi
     UnclearError
         If it has no names, or a MAT-file has several such matrices.
     """
+    require_file(edges)
     names: list[str] | None = None
     suffix = edges.name.lower().removesuffix(".gz").rpartition(".")[2]
     if suffix == "npy":
