@@ -16,6 +16,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -56,6 +57,30 @@ def brain_of(neurons: int) -> Connectome:
     return Connectome("random", indptr, indices, counts, signs, table, notes={"random": True})
 
 
+def training_times(
+    model: ConnectomeModel,
+    params: Params,
+    keys: Sequence[str],
+    groups: tuple[str, ...],
+    window: WindowArrays,
+    windows: int,
+) -> tuple[list[float], Neurons]:
+    """Return the seconds of windows of D-RTRL with clipping and Adam, after `SETTLE` others, and the neurons then."""
+    learner, trained = WindowedLearner(len(window.inputs), "neuron", "trace"), {key: params[key] for key in keys}
+    frozen = {key: value for key, value in params.items() if key not in keys}
+    moments, memory = OPTIMISERS["adam"].init(trained), learner.start(model, 1, groups)
+    rates, times = {key: np.float32(0.0) for key in keys}, []  # so that neurons spike as often as at the start
+    for _ in range(SETTLE + windows):
+        began = time.perf_counter()
+        trained, moments, memory, loss, *_ = training_step(
+            model, trained, frozen, None, moments, memory, window, rates, learner=learner, groups=groups,
+            options=StepOptions.of(TrainConfig()),
+        )  # fmt: skip
+        jax.block_until_ready((trained, memory, loss))
+        times.append(time.perf_counter() - began)
+    return times[SETTLE:], memory.neurons
+
+
 def measure(neurons: int, steps: int, mean_input: float) -> dict[str, float]:
     """Return density of spikes, ms per step forward and in training, and the peak of memory."""
     rng, brain = np.random.default_rng(1), brain_of(neurons)
@@ -90,24 +115,12 @@ def measure(neurons: int, steps: int, mean_input: float) -> dict[str, float]:
     density = float(model.neuron.output(model.constants(params), seen.states).mean())
     del seen
 
-    learner, groups = WindowedLearner(steps, "neuron", "trace"), tuple(g for g in model.groups if g != "refractory")
-    keys = [key for key in params if key != "refractory"]
-    frozen = {"refractory": params["refractory"]}
-    trained = {key: params[key] for key in keys}
-    moments, memory = OPTIMISERS["adam"].init(trained), learner.start(model, 1, groups)
-    rates, learned = {key: np.float32(0.0) for key in keys}, []  # so that the density stays what it is
-    for _ in range(SETTLE + REPEATS):
-        began = time.perf_counter()
-        trained, moments, memory, loss, *_ = training_step(
-            model, trained, frozen, None, moments, memory, window, rates, learner=learner, groups=groups,
-            options=StepOptions.of(TrainConfig()),
-        )  # fmt: skip
-        jax.block_until_ready((trained, memory, loss))
-        learned.append(time.perf_counter() - began)
+    groups = tuple(group for group in model.groups if group != "refractory")
+    learned, _ = training_times(model, params, [key for key in params if key != "refractory"], groups, window, REPEATS)
     per_step = 1e3 / steps
     return {
         "density_percent": 100 * density, "forward_ms": per_step * min(times[SETTLE:]),
-        "training_ms": per_step * min(learned[SETTLE:]), "peak_gb": peak_rss_bytes() / 1e9,
+        "training_ms": per_step * min(learned), "peak_gb": peak_rss_bytes() / 1e9,
     }  # fmt: skip
 
 

@@ -30,7 +30,7 @@ import time
 from typing import Any, NamedTuple
 
 import numpy as np
-from spiking import DEGREE, NEURONS, REGIONS, brain_of
+from spiking import DEGREE, NEURONS, REGIONS, brain_of, training_times
 
 from connfit._system.heap import peak_rss_bytes
 from connfit._system.pages import with_huge_pages
@@ -38,7 +38,7 @@ from connfit._system.pages import with_huge_pages
 STEP_S, SYNAPSE_S, MEMBRANE_S, WIDTH_MV, THRESHOLD_MV, QUANTUM_MV = 1e-3, 5e-3, 20e-3, 7.0, 7.0, 0.1
 KEYS = ("weights", "bias", "log_time_constants")
 GROUPS = ("weights", "bias", "time_constants")
-WINDOW, PEER_WINDOW, SETTLE = 100, 20, 4
+WINDOW, PEER_WINDOW = 100, 20
 TOLERANCE = 1e-4
 """Largest difference of a gradient over its largest entry, as in `peer.py`."""
 
@@ -200,42 +200,29 @@ def run_braintrace(neurons: int, mean_input: float, windows: int) -> dict[str, A
     began = time.perf_counter()
     for _ in range(windows):
         peer.gradient(targets)
-    return {"window": PEER_WINDOW, "steps": windows * PEER_WINDOW, **_measured(began, windows * PEER_WINDOW)}
+    return _measured(PEER_WINDOW, windows, time.perf_counter() - began)
 
 
 def run_connfit(neurons: int, mean_input: float, windows: int) -> dict[str, Any]:
     """Take whole training steps, Adam and clipping included, and measure."""
-    import jax
     import jax.numpy as jnp
 
-    from connfit.config import TrainConfig
-    from connfit.training.learners import WindowArrays, WindowedLearner
-    from connfit.training.optimiser import OPTIMISERS
-    from connfit.training.step import StepOptions, training_step
+    from connfit.training.learners import WindowArrays
 
     brain, of = problem(neurons, REGIONS, mean_input)
     model, params = model_of(brain, of, REGIONS)
     aimed = jnp.asarray(targets_of(WINDOW, REGIONS)[..., None])
     zero = jnp.zeros_like(aimed)
     window = WindowArrays(zero, zero > 0, aimed, jnp.ones_like(aimed))
-    learner, trained = WindowedLearner(WINDOW, "neuron", "trace"), {key: params[key] for key in KEYS}
-    frozen = {key: value for key, value in params.items() if key not in KEYS}
-    moments, memory = OPTIMISERS["adam"].init(trained), learner.start(model, 1, GROUPS)
-    rates = dict.fromkeys(KEYS, np.float32(0.0))  # so that neurons spike as often as at the start
-    for number in range(SETTLE + windows):
-        if number == SETTLE:
-            began = time.perf_counter()
-        trained, moments, memory, loss, *_ = training_step(
-            model, trained, frozen, None, moments, memory, window, rates, learner=learner, groups=GROUPS,
-            options=StepOptions.of(TrainConfig()),
-        )  # fmt: skip
-        jax.block_until_ready((trained, memory, loss))
-    measured = _measured(began, windows * WINDOW)
-    return {"window": WINDOW, "steps": windows * WINDOW, "hz": float(memory.neurons.states[3].mean()), **measured}
+    times, neurons_then = training_times(model, params, KEYS, GROUPS, window, windows)
+    return {"hz": float(neurons_then.states[3].mean()), **_measured(WINDOW, windows, sum(times))}
 
 
-def _measured(began: float, steps: int) -> dict[str, float]:
-    return {"ms_per_step": 1e3 * (time.perf_counter() - began) / steps, "peak_gb": peak_rss_bytes() / 1e9}
+def _measured(window: int, windows: int, seconds: float) -> dict[str, float]:
+    steps = window * windows
+    return {
+        "window": window, "steps": steps, "ms_per_step": 1e3 * seconds / steps, "peak_gb": peak_rss_bytes() / 1e9
+    }  # fmt: skip
 
 
 def in_process(what: str, options: argparse.Namespace) -> dict[str, Any]:

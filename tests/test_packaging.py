@@ -36,7 +36,7 @@ def test_the_newest_release_comes_first_in_the_changelog_with_the_date_of_its_ci
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     headings = re.findall(r"^## (.*)$", text, re.MULTILINE)
     assert headings[0] == "[Unreleased]"
-    releases = [re.fullmatch(r"\[([\d.]+)\] - (.+)", heading).groups() for heading in headings[1:]]  # type: ignore[union-attr]
+    releases = [re.findall(r"^\[([\d.]+)\] - (.+)$", heading)[0] for heading in headings[1:]]
     versions = [version for version, _ in releases]
     assert versions[0] == connfit.__version__
     assert versions == sorted(versions, key=lambda number: [int(part) for part in number.split(".")], reverse=True)
@@ -50,9 +50,9 @@ def test_the_conda_recipe_requires_what_the_project_requires() -> None:
     found = {re.sub(r"^ *(- if: |then: |- )", "", line) for line in run.splitlines()}
     wanted = {f"python {project()['requires-python']}"}
     for requirement in project()["dependencies"]:  # type: ignore[union-attr]  # a list of text
-        name, version, below = re.fullmatch(
-            r"([\w-]+)>=([\d.]+)(?:; python_version < '([\d.]+)')?", requirement
-        ).groups()  # type: ignore[union-attr]
+        ((name, version, below),) = re.findall(
+            r"^([\w-]+)>=([\d.]+)(?:; python_version < '([\d.]+)')?$", requirement
+        )  # fmt: skip
         wanted.add(f"{CONDA_NAMES.get(name, name)} >={version}")
         wanted |= {f'match(python, "<{below}")'} if below else set()
     assert found == wanted
