@@ -109,7 +109,6 @@ PER_STEP = ("refractory", "response")
 CHANNELS, LAGS = ("light", "touch"), 2
 
 
-@lru_cache
 def case(
     cell: str,
     reads: str = "many",
@@ -120,6 +119,14 @@ def case(
     mixed: bool = False,
 ) -> Case:
     """Drive where read-outs share neurons (`many`), or state forcing of single ones (`single`)."""
+    return _case(cell, reads, forcing, delay, batch, inputs, mixed, double=jax.config.read("jax_enable_x64"))
+
+
+@lru_cache
+def _case(
+    cell: str, reads: str, forcing: float, delay: int, batch: int, inputs: str, mixed: bool, *, double: bool
+) -> Case:
+    """Make one in the precision of now, of which `double` is for the cache alone: a worker runs tests of both."""
     rng = np.random.default_rng(5)
     brain = random_connectome(rng, NEURONS, 4, electrical=0 if NEURON_OF[cell].spikes else 3, mixed=mixed)
     shares = np.where(rng.random((UNITS, NEURONS)) < 0.5, rng.random((UNITS, NEURONS)), 0)
