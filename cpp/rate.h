@@ -54,6 +54,8 @@ struct RateWindowArgs {
   const float* states;            // [steps, rows, batch] before each step
   const float* received;          // [steps, rows, batch]
   const float* read;              // [rows, steps, batch] what read-outs say of the rates after each step
+  const float* adjoints;          // [steps, rows, batch] λ where it is known, else null and found from `read`
+  const float* start;             // [rows, batch] λ⁰ where λ is known
   const float* kept;              // [steps, rows, batch] of the rate before each step by state forcing; null: all
   const uint8_t* gate;            // [steps, rows, batch] 1 where the drive acts; null without one
   const float* own_trace;         // [2, rows, batch] of time constants and bias
@@ -66,6 +68,7 @@ struct RateWindowArgs {
 
 // Per neuron and recording (a lane), back from the last step with λ = 0 and Ψ = 1:
 //   λ += what is read;  left(t) = B λ;  trace_left(t) = Ψ B;  λ <- α λ kept;  Ψ <- Ψ α kept
+// Where errors travel through the network, λ is known already.
 CONNFIT_INLINE void RateWindowRows(const RateWindowArgs& a, int64_t begin, int64_t end) {
   constexpr int64_t W = 16;
   const int64_t batch = a.batch, steps = a.steps, lanes = a.rows * batch;
@@ -85,7 +88,7 @@ CONNFIT_INLINE void RateWindowRows(const RateWindowArgs& a, int64_t begin, int64
       psi[z] = 1.0f;
     }
     for (int64_t t = steps - 1; t >= 0; --t) {
-      float h[W], x[W], read[W], kept[W];
+      float h[W], x[W], kept[W];
       const int64_t at = t * lanes + first;
       if (width == W) {
         std::copy(a.states + at, a.states + at + W, h);
@@ -94,7 +97,11 @@ CONNFIT_INLINE void RateWindowRows(const RateWindowArgs& a, int64_t begin, int64
         for (int64_t z = 0; z < W; ++z) h[z] = a.states[at + std::min(z, width - 1)];
         for (int64_t z = 0; z < W; ++z) x[z] = a.received[at + std::min(z, width - 1)];
       }
-      for (int64_t z = 0; z < W; ++z) read[z] = a.read[from[z] + t * batch];
+      if (a.adjoints != nullptr) {
+        for (int64_t z = 0; z < W; ++z) lambda[z] = a.adjoints[at + std::min(z, width - 1)];
+      } else {
+        for (int64_t z = 0; z < W; ++z) lambda[z] += a.read[from[z] + t * batch];
+      }
       for (int64_t z = 0; z < W; ++z) kept[z] = a.kept == nullptr ? 1.0f : a.kept[at + std::min(z, width - 1)];
       if (a.gate != nullptr) {
         for (int64_t z = 0; z < W; ++z) gates[t * W + z] = a.gate[at + std::min(z, width - 1)] != 0 ? 1.0f : 0.0f;
@@ -104,7 +111,6 @@ CONNFIT_INLINE void RateWindowRows(const RateWindowArgs& a, int64_t begin, int64
       for (int64_t z = 0; z < W; ++z) {
         const float slope = x[z] >= 0.0f ? 1.0f - decay[z] : 0.0f;
         const float beyond = h[z] - Rectified(x[z]), remains = decay[z] * kept[z];
-        lambda[z] += read[z];
         now[z] = slope * lambda[z];
         later[z] = psi[z] * slope;
         by_bias[z] += now[z];
@@ -123,11 +129,12 @@ CONNFIT_INLINE void RateWindowRows(const RateWindowArgs& a, int64_t begin, int64
         for (int64_t t = 0; t < steps; ++t) a.gated[to + t] = gates[t * W + z] * left[t * W + z];
         for (int64_t t = 0; t < steps; ++t) a.trace_gated[to + t] = gates[t * W + z] * trace_left[t * W + z];
       }
-      a.carry[lane] = lambda[z];
+      const float carry = a.start != nullptr ? a.start[lane] : lambda[z];
+      a.carry[lane] = carry;
       a.left_over[lane] = psi[z];
       const float tau = a.own_trace[lane], bias = a.own_trace[lanes + lane];
-      a.own_gradient[neuron[z]] += by_tau[z] + lambda[z] * tau;
-      a.own_gradient[a.rows + neuron[z]] += by_bias[z] + lambda[z] * bias;
+      a.own_gradient[neuron[z]] += by_tau[z] + carry * tau;
+      a.own_gradient[a.rows + neuron[z]] += by_bias[z] + carry * bias;
       a.new_own[lane] = of_tau[z] + psi[z] * tau;
       a.new_own[lanes + lane] = of_bias[z] + psi[z] * bias;
     }

@@ -38,24 +38,43 @@ ffi::Error RateStepImpl(ffi::ThreadPool pool, Ints indptr, Ints indices, Vector1
   return ffi::Error::Success();
 }
 
-ffi::Error RateWindowImpl(ffi::ThreadPool pool, Vector1 decay, Cube states, Cube received, Cube read, Cube kept,
-                          Bytes gate, Cube own_trace, ffi::Result<Cube> left, ffi::Result<Tensor> trace_left,
-                          ffi::Result<Cube> gated, ffi::Result<Tensor> trace_gated, ffi::Result<Cube> carry,
-                          ffi::Result<Tensor> left_over, ffi::Result<Matrix> own_gradient, ffi::Result<Cube> new_own) {
+ffi::Error RateWindowImpl(ffi::ThreadPool pool, Vector1 decay, Cube states, Cube received, Cube read, Cube adjoints,
+                          Matrix start, Cube kept, Bytes gate, Cube own_trace, ffi::Result<Cube> left,
+                          ffi::Result<Tensor> trace_left, ffi::Result<Cube> gated, ffi::Result<Tensor> trace_gated,
+                          ffi::Result<Cube> carry, ffi::Result<Tensor> left_over, ffi::Result<Matrix> own_gradient,
+                          ffi::Result<Cube> new_own) {
   const int64_t steps = Dim(states, 0), rows = Dim(states, 1), batch = Dim(states, 2);
-  const bool has_gate = gate.element_count() != 0;
-  const bool fits =
-      Dim(decay, 0) == rows && SameShape(received, states) && Is(read.dimensions(), {rows, steps, batch}) &&
-      EmptyOrLike(kept, states) && EmptyOrLike(gate, states) && Is(own_trace.dimensions(), {2, rows, batch}) &&
-      Is(left->dimensions(), {rows, batch, steps}) && Is(trace_left->dimensions(), {rows, batch, 1, steps}) &&
-      (!has_gate || (SameShape(*gated, *left) && SameShape(*trace_gated, *trace_left))) &&
-      Is(carry->dimensions(), {rows, batch, 1}) && Is(left_over->dimensions(), {rows, batch, 1, 1}) &&
-      Is(own_gradient->dimensions(), {2, rows}) && SameShape(*new_own, own_trace);
+  const bool knows = adjoints.element_count() != 0, has_gate = gate.element_count() != 0;
+  const bool fits = Dim(decay, 0) == rows && SameShape(received, states) &&
+                    (knows ? SameShape(adjoints, states) && Is(start.dimensions(), {rows, batch})
+                           : Is(read.dimensions(), {rows, steps, batch})) &&
+                    EmptyOrLike(kept, states) && EmptyOrLike(gate, states) &&
+                    Is(own_trace.dimensions(), {2, rows, batch}) && Is(left->dimensions(), {rows, batch, steps}) &&
+                    Is(trace_left->dimensions(), {rows, batch, 1, steps}) &&
+                    (!has_gate || (SameShape(*gated, *left) && SameShape(*trace_gated, *trace_left))) &&
+                    Is(carry->dimensions(), {rows, batch, 1}) && Is(left_over->dimensions(), {rows, batch, 1, 1}) &&
+                    Is(own_gradient->dimensions(), {2, rows}) && SameShape(*new_own, own_trace);
   if (!fits) return Mismatch("window of rates");
-  RateWindow(pool, {decay.typed_data(), states.typed_data(), received.typed_data(), read.typed_data(), OrNone(kept),
-                    OrNone(gate), own_trace.typed_data(), left->typed_data(), trace_left->typed_data(),
-                    gated->typed_data(), trace_gated->typed_data(), carry->typed_data(), left_over->typed_data(),
-                    own_gradient->typed_data(), new_own->typed_data(), rows, batch, steps});
+  RateWindow(pool, {decay.typed_data(),
+                    states.typed_data(),
+                    received.typed_data(),
+                    read.typed_data(),
+                    OrNone(adjoints),
+                    knows ? start.typed_data() : nullptr,
+                    OrNone(kept),
+                    OrNone(gate),
+                    own_trace.typed_data(),
+                    left->typed_data(),
+                    trace_left->typed_data(),
+                    gated->typed_data(),
+                    trace_gated->typed_data(),
+                    carry->typed_data(),
+                    left_over->typed_data(),
+                    own_gradient->typed_data(),
+                    new_own->typed_data(),
+                    rows,
+                    batch,
+                    steps});
   return ffi::Error::Success();
 }
 
@@ -86,6 +105,8 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_rate_backward, connfit::RateWindowImpl,
                                   .Arg<connfit::Cube>()
                                   .Arg<connfit::Cube>()
                                   .Arg<connfit::Cube>()
+                                  .Arg<connfit::Cube>()
+                                  .Arg<connfit::Matrix>()
                                   .Arg<connfit::Cube>()
                                   .Arg<connfit::Bytes>()
                                   .Arg<connfit::Cube>()

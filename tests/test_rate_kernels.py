@@ -21,7 +21,8 @@ from connfit.models.ops import native, rate_kernels
 from connfit.models.ops.rate_kernels import rate_step, rate_window
 from connfit.training import one_pass_adam
 from connfit.training.learners import WindowedLearner
-from connfit.training.learners.rate_adjoint import has_rate_window
+from connfit.training.learners.compiled_window import COMPILED
+from connfit.training.learners.rate_adjoint import NETWORK, has_rate_window
 from connfit.training.one_pass_adam import move_by_adam, sum_of_squares, takes_one_pass
 
 pytestmark = pytest.mark.skipif(not native.available(), reason=f"no compiled kernels: {native.why_not()}")
@@ -33,8 +34,11 @@ KINDS: dict[str, dict[str, Any]] = {
     "plain": {"batch": 1},
     "neurons forced, gap junctions, both signs": {"reads": "single", "forcing": 0.6, "batch": 3, "mixed": True},
     "regions forced, delay, inputs": {"forcing": 0.6, "delay": 2, "inputs": "some"},
+    "regions forced": {"forcing": 0.4, "batch": 2},
     "more lanes than a vector has": {"batch": 17, "delay": 1},
 }
+
+CREDITS = "neuron", "network"
 
 
 def relu_case(**options: Any) -> Case:
@@ -73,11 +77,17 @@ def assert_close(got: Any, expected: Any, tolerance: float = ROUNDING) -> None:
         np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * np.abs(b).max(initial=1e-3), err_msg=str(path))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_compiled_windows_are_those_of_the_operators(kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "credit"),
+    [(kind, credit) for kind in KINDS for credit in CREDITS if credit == "neuron" or not KINDS[kind].get("delay")],
+)
+def test_compiled_windows_are_those_of_the_operators(kind: str, credit: str) -> None:
     one = relu_case(**KINDS[kind])
-    learner, groups = WindowedLearner(STEPS // 2, "neuron", "trace"), one.model.groups
-    assert has_rate_window(one.model, groups)
+    if credit == "network":
+        forced = jnp.ones_like(one.window.forced)
+        one = replace(one, window=one.window._replace(forced=forced, fed_back=jnp.zeros(0, jnp.int32)))
+    learner, groups = WindowedLearner(STEPS // 2, credit, "trace"), one.model.groups
+    assert has_rate_window(learner.dials, one.model, groups)
     assert_close(windows(one, "native", learner, groups), windows(one, "portable", learner, groups))
 
 
@@ -95,7 +105,7 @@ def test_shared_gains_have_the_same_window() -> None:
     gains = jnp.linspace(0.5, 1.5, shared.recurrent.strengths_shape[0])
     one = replace(one, model=shared, params={**one.params, "gains": gains.astype(jnp.float32)})
     learner, groups = WindowedLearner(8, "neuron", "trace"), shared.groups
-    assert has_rate_window(shared, groups) and "gains" in groups
+    assert has_rate_window(learner.dials, shared, groups) and "gains" in groups
     assert_close(windows(one, "native", learner, groups), windows(one, "portable", learner, groups))
 
 
@@ -111,11 +121,15 @@ def test_other_cells_and_rules_go_by_the_operators() -> None:
     assert Rate().rectifies
     assert not any(neuron.rectifies for neuron in (Rate(nonlinearity="softplus"), Late(), Steep()))
     one = relu_case(batch=1)
-    assert not has_rate_window(one.model, (*one.model.groups, "readout"))
+    assert not has_rate_window(COMPILED, one.model, (*one.model.groups, "readout"))
+    assert has_rate_window(NETWORK, one.model, one.model.groups)
+    assert not has_rate_window(NETWORK, one.model, one.model.groups, all_forced=False)
+    assert not has_rate_window(NETWORK, relu_case(delay=1).model, one.model.groups)
+    assert not has_rate_window(("network", "none"), one.model, one.model.groups)
     with ops.use("portable"):
-        assert not has_rate_window(one.model, one.model.groups)
+        assert not has_rate_window(COMPILED, one.model, one.model.groups)
     with jax.enable_x64(True):
-        assert not has_rate_window(one.model, one.model.groups)
+        assert not has_rate_window(COMPILED, one.model, one.model.groups)
 
 
 @pytest.mark.parametrize("batch", [1, 5])

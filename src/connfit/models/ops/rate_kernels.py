@@ -110,9 +110,15 @@ class RateWindow(NamedTuple):
 
 
 def rate_window(
-    decay: Array, states: Array, received: Array, read: Array, kept: Array | None, gate: Array | None, own_trace: Array
+    decay: Array,
+    states: Array,
+    received: Array,
+    errors: Array | tuple[Array, Array],
+    kept: Array | None,
+    gate: Array | None,
+    own_trace: Array,
 ) -> RateWindow:
-    """Follow errors back along each neuron's own rate, through all steps of a window.
+    """Follow errors back along each neuron's own rate, through all steps of a window, or take them as they are.
 
     Parameters
     ----------
@@ -120,8 +126,9 @@ def rate_window(
         α [N].
     states, received
         [K, N, B] rates before each step, and the input.
-    read
-        [N, K, B] adjoint of the rates after each step by what is read of them.
+    errors
+        [N, K, B] adjoint of the rates after each step by what is read of them; or their whole adjoint [K, N, B], and
+        that of the rates before the window [N, B].
     kept
         [K, N, B] of the rate before each step, after state forcing; None: all.
     gate
@@ -134,11 +141,11 @@ def rate_window(
     gated = ((0, 0, 0), kind), ((0, 0, 0, 0), kind)
     call = handler(
         "connfit_rate_backward", *lefts, *(gated if gate is None else lefts), ((rows, batch, 1), kind),
-        ((rows, batch, 1, 1), kind), ((2, rows), kind), (own_trace.shape, kind), aliases={6: 7},
+        ((rows, batch, 1, 1), kind), ((2, rows), kind), (own_trace.shape, kind), aliases={8: 7},
     )  # fmt: skip
     nothing = jnp.zeros((0, 0, 0), kind)
-    found = call(
-        decay, states, received, read, nothing if kept is None else kept,
-        nothing.astype(jnp.uint8) if gate is None else gate, own_trace,
-    )  # fmt: skip
+    given = (nothing, *errors) if isinstance(errors, tuple) else (errors, nothing, jnp.zeros((0, 0), kind))
+    kept = nothing if kept is None else kept
+    gate = nothing.astype(jnp.uint8) if gate is None else gate
+    found = call(decay, states, received, *given, kept, gate, own_trace)
     return RateWindow(*found)

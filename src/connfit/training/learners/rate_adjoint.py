@@ -1,7 +1,8 @@
-"""D-RTRL of rate neurons whose window is compiled: adjoint and postsynaptic factors in one pass over the neurons.
+"""Rate neurons whose window is compiled: adjoint and postsynaptic factors in one pass over the neurons.
 
-Errors travel along each neuron's own rate alone, so that nothing of a step is needed of other neurons than what they
-sent. What XLA makes of the same equations takes a pass over arrays of a window for nearly each of them.
+In D-RTRL errors travel along each neuron's own rate alone, so that nothing of a step is needed of other neurons than
+what they sent; in the hybrid rule they go back through all connections first, one step after the other. What XLA makes
+of the same equations takes a pass over arrays of a window for nearly each of them.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Bool, Float, UInt8
 
 from connfit.models.base import Model, Neurons, Params
-from connfit.models.forward import Trajectory, forcing_of
+from connfit.models.forward import Trajectory, correct_adjoint, forcing_of
 from connfit.models.maps import GainMap, SparseMap
 from connfit.models.ops.rate_kernels import has_rates, rate_window
 from connfit.models.windows import arrived_of, run_steps
+from connfit.training.learners.compiled_window import COMPILED
 from connfit.training.learners.learner import WindowArrays, WindowResult, score_window
 from connfit.training.learners.window_sums import side_by_side
 
@@ -24,10 +26,23 @@ OWN = ("time_constants", "bias")
 """What each neuron learns, in the code's order."""
 
 
-def has_rate_window(model: Model, trained: tuple[str, ...]) -> bool:
-    """Return whether the compiled window does all that is asked of it, and native code runs here."""
+NETWORK = "network", "trace"
+"""Credit and carry of the hybrid rule."""
+
+
+def has_rate_window(dials: tuple[str, str], model: Model, trained: tuple[str, ...], *, all_forced: bool = True) -> bool:
+    """Return whether the compiled window does all that is asked of it, and native code runs here.
+
+    Parameters
+    ----------
+    dials
+        Credit and carry.
+    all_forced
+        Whether no unit is fed its own prediction.
+    """
     return (
-        model.neuron.rectifies
+        (dials == COMPILED or (dials == NETWORK and all_forced and not model.delay))
+        and model.neuron.rectifies
         and type(model.recurrent) in (SparseMap, GainMap)  # not of one block of neurons
         and type(model.readout) is SparseMap
         and not model.own_gains
@@ -37,12 +52,18 @@ def has_rate_window(model: Model, trained: tuple[str, ...]) -> bool:
 
 
 def window_of_rates(
-    model: Model, params: Params, start: Neurons, traces: dict[str, Any], window: WindowArrays, trained: tuple[str, ...]
+    credit: str,
+    model: Model,
+    params: Params,
+    start: Neurons,
+    traces: dict[str, Any],
+    window: WindowArrays,
+    trained: tuple[str, ...],
 ) -> tuple[WindowResult, Neurons, dict[str, Any]]:
     """Return loss, gradient and predictions of a window, and neurons and traces after it."""
     end, predictions, ran = forward_rates(model, params, start, window)
     loss, error, own = score_window(model, params, predictions, window, trained)
-    gradient, traces = rate_adjoint(model, params, traces, ran, window, error, trained)
+    gradient, traces = rate_adjoint(model, params, traces, ran, window, error, trained, network=credit == "network")
     return WindowResult(loss, gradient | own, predictions), end, traces
 
 
@@ -90,8 +111,10 @@ def rate_adjoint(
     window: WindowArrays,
     error: Float[Array, "K P B"],
     trained: tuple[str, ...],
+    *,
+    network: bool,
 ) -> tuple[Params, dict[str, Any]]:
-    """Return gradients and traces of D-RTRL.
+    """Return gradients and traces.
 
     Parameters
     ----------
@@ -99,14 +122,21 @@ def rate_adjoint(
         At the window's start, by group.
     error
         ∂loss/∂y of each step.
+    network
+        Whether errors go back through all connections.
     """
     steps, units, batch = error.shape
-    read = model.readout.adjoint(model.readout_strengths(params), error.transpose(1, 0, 2).reshape(units, -1))
     forcing = forcing_of(model, params, window.forced)
+    kept = None if forcing is None else forcing.kept
+    errors: Array | tuple[Array, Array]
+    if network:
+        errors = _through_connections(model, params, forward, window.forced, error, kept)
+    else:
+        by_unit = error.transpose(1, 0, 2).reshape(units, -1)
+        errors = model.readout.adjoint(model.readout_strengths(params), by_unit).reshape(-1, steps, batch)
     nothing = jnp.zeros((model.neurons, batch), error.dtype)
     back = rate_window(
-        model.constants(params)["time_constants"][:, 0], forward.states, forward.received,
-        read.reshape(model.neurons, steps, batch), None if forcing is None else forcing.kept, forward.gate,
+        model.constants(params)["time_constants"][:, 0], forward.states, forward.received, errors, kept, forward.gate,
         jnp.stack([traces[name][0] if name in traces else nothing for name in OWN]),
     )  # fmt: skip
     found: Params = {}
@@ -135,3 +165,30 @@ def rate_adjoint(
             traces[group], back.carry, back.decay, left, trace_left, side_by_side(right)
         )
     return found, after
+
+
+def _through_connections(
+    model: Model,
+    params: Params,
+    forward: RateForward,
+    forced: Bool[Array, "K P B"],
+    error: Float[Array, "K P B"],
+    kept: Float[Array, "K N B"] | None,
+) -> tuple[Float[Array, "K N B"], Float[Array, "N B"]]:
+    """λ of the rates after each step, and λ⁰ of those before the window."""
+    strengths, decay = model.readout_strengths(params), model.constants(params)["time_constants"]
+
+    def back(to_rates: Array, step: tuple[Array, Array, Array, Array | None]) -> tuple[Array, Array]:
+        error_t, received, forced_t, kept_t = step
+        adjoint = to_rates + model.readout.adjoint(strengths, error_t)
+        driven = jnp.where(received >= 0, (1 - decay) * adjoint, 0)
+        before = decay * adjoint + model.received_adjoint(params, (driven,))
+        # Where units read several neurons, what was recorded moved them all together.
+        corrected = correct_adjoint(model, before, forced_t)
+        return corrected if kept_t is None else kept_t * corrected, adjoint
+
+    if model.correction is not None:
+        kept = None
+    nothing = jnp.zeros((model.neurons, error.shape[2]), error.dtype)
+    start, adjoints = jax.lax.scan(back, nothing, (error, forward.received, forced, kept), reverse=True)
+    return adjoints, start

@@ -76,7 +76,7 @@ def window_memory(learner: WindowedLearner, model: Model, batch: int, trained: t
     # Gradients of gains follow from the input of each branch at each step (`connfit.models.maps.GainMap`).
     of_branches = steps * _trace_size(model.recurrent) * batch if "gains" in trained else 0
     whole = learner.dials == COMPILED and has_compiled_window(model, trained)
-    if learner.dials == COMPILED and has_rate_window(model, trained):
+    if has_rate_window(learner.dials, model, trained):
         each = RATE_ARRAYS + 2 * (model.drive is not None) + model.forces
     else:
         each = window_arrays(learner.carry, model, batch, whole=whole)

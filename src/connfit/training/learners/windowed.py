@@ -221,8 +221,10 @@ class WindowedLearner(Learner[WindowedMemory]):
         -------
         WindowResult, WindowedMemory
         """
-        if self.dials == COMPILED and has_rate_window(model, trained):
-            result, end, traces = window_of_rates(model, params, memory.neurons, memory.traces, window, trained)
+        all_forced = window.fed_back is not None and not len(window.fed_back)
+        if has_rate_window(self.dials, model, trained, all_forced=all_forced):
+            before = memory.neurons, memory.traces
+            result, end, traces = window_of_rates(self.credit, model, params, *before, window, trained)
             return result, WindowedMemory(end, traces, None)
         if self.dials == COMPILED and has_compiled_window(model, trained):
             end, predictions, ran = forward_window(model, params, memory.neurons, window)
