@@ -47,12 +47,12 @@ def whole_number(word: str) -> int | None:
     return number if _INT64.min <= number <= _INT64.max else None
 
 
-def numbers_of(words: Sequence[str]) -> Float[np.ndarray, "R"]:
+def numbers_of(words: Iterable[str]) -> Float[np.ndarray, "R"]:
     """Read words as the float64 nearest to each, and those that are not a number, such as 1_000, as NaN.
 
     Not by `pandas.to_numeric`: before pandas 3 it is off by up to 1e-12 of a number, since then it reads 45e 3, too.
     """
-    found = np.asarray(words, object)
+    found = np.array([*words], object)
     if _plain("".join(found)):
         with suppress(ValueError):
             return found.astype(np.float64)
