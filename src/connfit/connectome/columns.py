@@ -19,6 +19,7 @@ from connfit.connectome.cell_words import (
     fault,
     is_missing,
     names_taken_for_missing,
+    numbers_of,
     whole_number,
 )  # fmt: skip
 from connfit.errors import DataError, first_ten
@@ -161,7 +162,7 @@ class NamedTable:
         self._refuse_missing(values, column, "count")
         if is_text(values.type):
             text = values.to_pandas().str.strip()
-            numbers = np.asarray(pd.to_numeric(text, errors="coerce"), np.float64)
+            numbers = numbers_of(text.to_numpy(object))
             self._refuse_rows(np.isnan(numbers), text.to_numpy(object), column, "is not a number")
         elif pa.types.is_integer(values.type):
             numbers = np.asarray(values)

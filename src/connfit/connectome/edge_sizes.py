@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 from jaxtyping import Bool, Float, Int
 
-from connfit.connectome.cell_words import FLOAT, INTEGER, is_missing
+from connfit.connectome.cell_words import is_missing, numbers_of
 from connfit.connectome.columns import NamedTable
 from connfit.errors import ConfigError, DataError
 
@@ -104,10 +104,8 @@ def real_numbers(table: NamedTable, column: str) -> Float[np.ndarray, "R"]:
         words = numbers.astype(object)
     elif pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         text = values.to_pandas().fillna("").str.strip()
-        # Only what is written as a number: to_numeric would take "0x10" and "1_000", too.
-        written = text.str.fullmatch(f"{FLOAT.pattern}|[+]?{INTEGER.pattern}").to_numpy(bool)
-        numbers = np.asarray(pd.to_numeric(text.where(written, "nan"), errors="coerce"), np.float64)
         words = text.to_numpy(object)
+        numbers = numbers_of(words)
     else:
         raise DataError(f"column {column!r} holds {kind}", path=table.path, fix="Weights must be numbers")
     wrong = np.flatnonzero(~np.isfinite(numbers))

@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 from jaxtyping import Bool, Float
 
-from connfit.connectome.cell_words import MISSING_WORDS
+from connfit.connectome.cell_words import MISSING_WORDS, numbers_of
 from connfit.connectome.columns import NamedTable
 from connfit.errors import DataError
 
@@ -62,7 +62,7 @@ def numbers(table: NamedTable, column: str) -> Float[np.ndarray, "R"]:
     table.require([column])
     text = _texts(table, column)
     missing = text.str.lower().isin(MISSING_WORDS).to_numpy()
-    found = np.asarray(pd.to_numeric(text.where(~missing, "nan"), errors="coerce"), np.float64)
+    found = numbers_of(text.where(~missing, "nan").to_numpy(object))
     _refuse(np.isnan(found) & ~missing, text, column, "is not a number", table.path)
     _refuse(np.isinf(found), text, column, "is not finite", table.path)
     return found

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from connfit.connectome.cell_words import MISSING_WORDS
+from connfit.connectome.cell_words import MISSING_WORDS, numbers_of
 from connfit.connectome.columns import NamedTable
 from connfit.connectome.text_files import lines
 from connfit.errors import DataError
@@ -33,7 +33,7 @@ def refuse_blank_lines(path: Path) -> None:
 def table_numbers(table: NamedTable, name: str, path: Path) -> np.ndarray:
     """Return one CSV column as float64, NaN where a cell is empty or says so."""
     text = table.data.column(name).to_pandas().fillna("").str.strip()
-    numbers = np.asarray(pd.to_numeric(text, errors="coerce"), np.float64)
+    numbers = numbers_of(text.to_numpy(object))
     odd = np.isnan(numbers) & ~text.str.lower().isin(MISSING_WORDS).to_numpy()
     if odd.any():
         row = int(np.flatnonzero(odd)[0])
