@@ -16,7 +16,7 @@ PLAIN = (bool, int, float)
 
 
 def put_directly(replace: Callable[[Any, str, Any], None]) -> None:
-    """Replace `asarray`, `zeros`, `ones` and `full` of `jax.numpy` with the help of `setattr` or what is like it."""
+    """Replace what makes arrays in `jax.numpy`, with the help of `setattr` or what is like it."""
     import jax
 
     try:
@@ -37,7 +37,7 @@ def put_directly(replace: Callable[[Any, str, Any], None]) -> None:
 
         return make
 
-    make_full, from_array = jax.numpy.full, jax.numpy.asarray
+    make_full = jax.numpy.full
 
     def full(shape: Any, fill_value: Any, dtype: Any = None, **options: Any) -> jax.Array:
         # Without a type it may be a weak one, which nothing but JAX makes.
@@ -46,17 +46,31 @@ def put_directly(replace: Callable[[Any, str, Any], None]) -> None:
             return make_full(shape, fill_value, dtype, **options)
         return jax.device_put(np.full(shape, fill_value, kind))
 
-    def asarray(a: Any, dtype: Any = None, **options: Any) -> jax.Array:
-        if options or type(a) is not np.ndarray or a.dtype.kind not in "bif" or not trace_state_clean():
-            return from_array(a, dtype, **options)
-        kind = jax.dtypes.canonicalize_dtype(a.dtype) if dtype is None else kind_of(dtype)
-        if kind is None or "bif".index(kind.kind) < "bif".index(a.dtype.kind):
-            return from_array(a, dtype, **options)
-        with np.errstate(all="ignore"):  # as JAX does
-            return jax.device_put(a.astype(kind))  # a copy: `a` may change
+    def copied(original: Callable) -> Callable:
+        def copy(a: Any, dtype: Any = None, **options: Any) -> jax.Array:
+            if options or type(a) is not np.ndarray or a.dtype.kind not in "bif" or not trace_state_clean():
+                return original(a, dtype, **options)
+            kind = jax.dtypes.canonicalize_dtype(a.dtype) if dtype is None else kind_of(dtype)
+            if kind is None or "bif".index(kind.kind) < "bif".index(a.dtype.kind):
+                return original(a, dtype, **options)
+            with np.errstate(all="ignore"):  # as JAX does
+                return jax.device_put(a.astype(kind))  # a copy: `a` may change
 
+        return copy
+
+    def like(original: Callable, values: Callable[[Any, np.dtype], np.ndarray]) -> Callable:
+        def make(a: Any, dtype: Any = None, **options: Any) -> jax.Array:
+            known = type(a) is np.ndarray or (isinstance(a, jax.Array) and trace_state_clean() and not a.weak_type)
+            if options or dtype is not None or not known or not trace_state_clean() or a.dtype.kind not in "bif":
+                return original(a, dtype, **options)
+            return jax.device_put(values(a.shape, jax.dtypes.canonicalize_dtype(a.dtype)))
+
+        return make
+
+    numpy = jax.numpy
     for name, function in (
-        ("zeros", made(jax.numpy.zeros, np.zeros)), ("ones", made(jax.numpy.ones, np.ones)), ("full", full),
-        ("asarray", asarray),
+        ("zeros", made(numpy.zeros, np.zeros)), ("zeros_like", like(numpy.zeros_like, np.zeros)),
+        ("ones", made(numpy.ones, np.ones)), ("ones_like", like(numpy.ones_like, np.ones)),
+        ("asarray", copied(numpy.asarray)), ("array", copied(numpy.array)), ("full", full),
     ):  # fmt: skip
-        replace(jax.numpy, name, function)
+        replace(numpy, name, function)

@@ -73,7 +73,7 @@ def linear_model(drive: str = "dense", neurons: int = 12) -> tuple[Problem, dict
     return Problem(brain, readout, model, params, None), params  # type: ignore[arg-type]  # no window is needed
 
 
-@pytest.mark.parametrize("drive", ["own", "mean", "none"])
+@pytest.mark.parametrize("drive", ["own", "mean", pytest.param("none", marks=pytest.mark.slow)])
 def test_a_pulse_is_answered_as_linear_algebra_says(drive: str, float64: None) -> None:
     problem, params = linear_model("dense" if drive != "none" else "none")
     w, e, c = (np.asarray(one, np.float64) for one in dense_matrices(problem, params))
