@@ -79,7 +79,7 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i cpp/*.h cpp/*.cc
 
-# The documentation site, built into build/site and checked; nothing is fetched. Every block of Python is run first.
+# The documentation site, built into build/site and checked; nothing is fetched. Every block of Python is run beside it.
 docs: export NO_MKDOCS_2_WARNING = 1
 # Most of the time of small fits is XLA compiling: without its expensive passes, and once for all of them.
 docs: export JAX_DISABLE_MOST_OPTIMIZATIONS = 1
@@ -89,8 +89,10 @@ docs: export JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES = 0
 docs: $(STAMP)
 	$(BIN)/python -c "import mkdocs_jupyter, mkdocstrings_handlers.python" 2>/dev/null || \
 		$(BIN)/python -m pip install --quiet --no-compile -e ".[docs]"
-	$(BIN)/python docs/site/run_blocks.py
-	$(BIN)/mkdocs build --strict --quiet
+	log=$$(mktemp); $(BIN)/python docs/site/run_blocks.py >$$log 2>&1 & blocks=$$!; \
+	trap 'kill $$blocks; rm -f $$log; exit 130' INT TERM; \
+	$(BIN)/mkdocs build --strict --quiet; built=$$?; \
+	wait $$blocks; ran=$$?; cat $$log; rm $$log; test $$built -eq 0 && test $$ran -eq 0
 	$(BIN)/python docs/site/check_site.py build/site
 
 # JSON Schemas of the results in a run directory.

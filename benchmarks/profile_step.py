@@ -76,6 +76,7 @@ def pieces(pattern: Any) -> list[Piece]:
     import jax.numpy as jnp
 
     from connfit.models import ops
+    from connfit.training.one_pass_adam import move_by_adam, sum_of_squares
     from connfit.training.optimiser import OPTIMISERS
 
     n, m, k, p = pattern.rows, pattern.nnz, WINDOW, UNITS
@@ -91,11 +92,9 @@ def pieces(pattern: Any) -> list[Piece]:
 
     @partial(jax.jit, donate_argnums=(0, 1))
     def adam(params: Any, state: Any, gradient: Any) -> tuple[Any, Any]:
-        norm = jnp.sqrt(sum((value**2).sum() for value in gradient))
-        scale = jnp.minimum(1.0, 1.0 / norm)
-        direction, state = optimiser.update([scale * value for value in gradient], state)
-        moved = [value - 1e-6 * change for value, change in zip(params, direction, strict=True)]
-        return [jnp.maximum(moved[0], 0), moved[1]], state
+        norm = jnp.sqrt(sum(map(sum_of_squares, gradient.values())))
+        rates = {key: jnp.float32(1e-6) for key in params}
+        return move_by_adam(params, state, gradient, jnp.minimum(1.0, 1.0 / norm), rates, {"weights": 0.0})
 
     def with_trace(operator: Callable[..., Any]) -> Callable[..., Any]:
         @partial(jax.jit, donate_argnums=0)
@@ -106,7 +105,8 @@ def pieces(pattern: Any) -> list[Piece]:
         return run
 
     wiring = (INDEX + FLOAT) * m + INDEX * n
-    params = [jnp.array(weights), jnp.array(drive)]
+    params = {"weights": jnp.array(weights), "drive": jnp.array(drive)}
+    gradient = {key: 0.1 * value for key, value in params.items()}
     return [
         Piece("matvec", k, wiring + 2 * FLOAT * n, jax.jit(partial(ops.matvec, pattern)), (weights, column)),
         Piece(
@@ -126,7 +126,7 @@ def pieces(pattern: Any) -> list[Piece]:
         ),
         Piece(
             "Adam, clipping, projection", 1, 8 * FLOAT * (m + n * p),
-            adam, (params, optimiser.init(params), [0.1 * weights, 0.1 * drive]), (0, 1),
+            adam, (params, optimiser.init(params), gradient), (0, 1),
         ),
     ]  # fmt: skip
 

@@ -92,16 +92,19 @@ CONNFIT_INLINE void MatvecColumns(const MatvecArgs& a, int64_t begin, int64_t en
 
 CONNFIT_FOR_EACH_ISA(MatvecColumns, MatvecArgs)
 
+inline void MatvecChunk(const MatvecArgs& a, int64_t begin, int64_t end) {
+  if (a.batch != 1) return MatvecColumnsBest(a, begin, end);
+#ifdef CONNFIT_X86
+  if (CurrentIsa() == Isa::avx2) return MatvecSingleAvx2(a, begin, end);
+#endif
+  MatvecSingle(a, begin, end);
+}
+
 template <typename Pool>
 void Matvec(Pool& pool, const MatvecArgs& a) {
   const int64_t chunks = ChunkCount(a.nnz * (1 + a.batch / 8));
   ParallelFor(pool, chunks, [&](int64_t c) {
-    const int64_t begin = RowCut(a.indptr, a.rows, c, chunks), end = RowCut(a.indptr, a.rows, c + 1, chunks);
-    if (a.batch != 1) return MatvecColumnsBest(a, begin, end);
-#ifdef CONNFIT_X86
-    if (CurrentIsa() == Isa::avx2) return MatvecSingleAvx2(a, begin, end);
-#endif
-    MatvecSingle(a, begin, end);
+    MatvecChunk(a, RowCut(a.indptr, a.rows, c, chunks), RowCut(a.indptr, a.rows, c + 1, chunks));
   });
 }
 

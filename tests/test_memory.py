@@ -137,6 +137,7 @@ def test_a_second_state_costs_its_traces_and_nothing_of_a_window_but_in_blocks(m
     """What a step holds beside its arguments: of both states no more than two fifths of a window above one state."""
     monkeypatch.setattr(native, "_NUMBERS_AT_ONCE", 10_000)
     model, params, _ = problem(1, "none")
+    model = replace(model, neuron=CELLS["rate"].neuron(nonlinearity="softplus"))  # which is not compiled as a whole
     two = replace(model, neuron=CELLS["rate-calcium"].neuron())
     learner, wiring = WindowedLearner(16, "neuron"), model.recurrent.pattern.nnz
     more = compiled_bytes(two, params | two.own_start(), learner, 1) - compiled_bytes(model, params, learner, 1)
@@ -190,7 +191,8 @@ def test_rmsprop_remembers_half_as_much(learner: WindowedLearner) -> None:
     assert {**adam.parts, "moments": 0} == {**rmsprop.parts, "moments": 0}
     saved = adam.total - rmsprop.total
     held = compiled_bytes(model, params, learner, 1) - compiled_bytes(model, params, learner, 1, "rmsprop")
-    assert held == pytest.approx(saved, rel=0.05)
+    # Adam in one pass is given the gradients of all groups at once, where RMSprop makes those of neurons when needed.
+    assert held == pytest.approx(saved, abs=0.05 * saved + 8 * 4 * NEURONS)
 
 
 def test_the_estimate_counts_what_is_trained_and_does_not_grow_with_frames() -> None:

@@ -346,3 +346,13 @@ def test_what_no_unit_can_have_is_refused_by_name() -> None:
     message = f"single neurons, but the unit 'all' reads {NEURONS} neurons: set drift_gain = 0 and gain = 'shared'"
     with pytest.raises(ConfigError, match=message):
         ModelConditions(connectome=brain, readout=Readout(shares, ("all",)), step_s=1.0, own_gains=True)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_array_is_twice_in_what_a_window_starts_from(kind: str) -> None:
+    """A compiled step takes the memory of each, and cannot take it twice."""
+    one = case(kind)
+    for credit in ("neuron", "network"):
+        memory = WindowedLearner(4, credit, "trace").start(one.model, 2, one.model.groups)
+        places = [leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves(memory) if leaf.size]
+        assert len({*places}) == len(places)

@@ -202,8 +202,9 @@ def test_a_library_for_a_newer_jax_is_refused_by_name(monkeypatch):
 
 
 def results() -> list[np.ndarray]:
-    """Results of every operator and of traces, large enough for many chunks."""
+    """Results of every operator, of traces and of rate neurons, large enough for many chunks."""
     from test_ops_traces import dense, dense_operands, sparse
+    from test_rate_kernels import results as of_rates
 
     rng = np.random.default_rng(8)
     pattern = random_pattern(rng, 700, 900, 0.4)
@@ -213,7 +214,7 @@ def results() -> list[np.ndarray]:
         found += dense(dense_operands(rng, 3000, 73, 2, 16, dtype), "native")
         trace, *rest = all_operands(rng, pattern, 1, 16)["window_outer"]
         found += sparse(pattern, (trace.astype(dtype), *rest), "native")
-    return [np.asarray(one, np.float32) for one in found]
+    return [np.asarray(one, np.float32) for one in (*found, *of_rates())]
 
 
 def results_in_a_new_process(path: Path, **environment: str) -> list[np.ndarray]:
@@ -236,10 +237,10 @@ def test_results_depend_neither_on_threads_nor_much_on_the_instruction_set(tmp_p
     here = results()
     eight = results_in_a_new_process(tmp_path / "8.npz", NPROC="8")
     plain = results_in_a_new_process(tmp_path / "plain.npz", CONNFIT_ISA="portable")
-    assert len(alone) == 10 + 2 * 4
+    assert len(alone) == 10 + 2 * 4 + 12
     for number, (one, other, more, portable) in enumerate(zip(alone, here, eight, plain, strict=True)):
         np.testing.assert_array_equal(one, other)
         np.testing.assert_array_equal(one, more)
         # Of traces, a sum near the middle of two bfloat16 may round either way.
-        rtol = 1e-5 if number < 10 else 2.0**-7
+        rtol = 1e-5 if not 10 <= number < 18 else 2.0**-7
         np.testing.assert_allclose(portable, one, rtol=rtol, atol=2e-5 * np.abs(one).max())

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from unicodedata import category, normalize
 
 import numpy as np
+import pyarrow as pa
 from jaxtyping import Float, Int
 
 from connfit._display import unstorable
@@ -47,28 +48,22 @@ def whole_number(word: str) -> int | None:
     return number if _INT64.min <= number <= _INT64.max else None
 
 
-def numbers_of(words: Sequence[str]) -> Float[np.ndarray, "R"]:
+def numbers_of(words: Collection[str]) -> Float[np.ndarray, "R"]:
     """Read words as the float64 nearest to each, and those that are not a number, such as 1_000, as NaN.
 
     Not by `pandas.to_numeric`: before pandas 3 it is off by up to 1e-12 of a number, since then it reads 45e 3, too.
     """
-    found = np.asarray(words, object)
-    if _plain("".join(found)):
-        with suppress(ValueError):
-            return found.astype(np.float64)
-    return np.fromiter(map(_number, found), np.float64, len(found))
+    with suppress(ValueError):
+        return pa.array(words, pa.string()).cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return np.fromiter(map(_number, words), np.float64)
 
 
 def _number(word: str) -> float:
-    if _plain(word):
+    # Python also takes 1_000, and digits of other scripts.
+    if word.isascii() and "_" not in word:
         with suppress(ValueError):
             return float(word)
     return np.nan
-
-
-def _plain(word: str) -> bool:
-    """Return whether Python reads a number as other programs do: it also takes 1_000, and digits of other scripts."""
-    return word.isascii() and "_" not in word
 
 
 def names_taken_for_missing(words: Sequence[str]) -> list[str]:

@@ -162,7 +162,7 @@ class NamedTable:
         self._refuse_missing(values, column, "count")
         if is_text(values.type):
             text = values.to_pandas().str.strip()
-            numbers = numbers_of(text.to_numpy(object))
+            numbers = numbers_of(text)
             self._refuse_rows(np.isnan(numbers), text.to_numpy(object), column, "is not a number")
         elif pa.types.is_integer(values.type):
             numbers = np.asarray(values)

@@ -280,6 +280,11 @@ class Model(Protocol):
         """Return parameters with the gains of each unit and state that stand for φ, where there are such gains."""
         ...
 
+    @property
+    def floors(self) -> Mapping[str, float]:
+        """Smallest value of the arrays of which `project` asks nothing else."""
+        ...
+
     def project(self, params: Params, frozen: Params | None = None) -> Params:
         """Return the nearest allowed parameters; bounds of some depend on others, which may be `frozen`."""
         ...

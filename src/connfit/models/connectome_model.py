@@ -348,6 +348,11 @@ class ConnectomeModel(Displayed):
         """Return the same model with other recurrent connections."""
         return replace(self, recurrent=recurrent)
 
+    @property
+    def floors(self) -> Mapping[str, float]:
+        """Smallest value of the arrays of which `project` asks nothing else."""
+        return {"gains": 0.0} if self.junctions is not None else {"weights": 0.0, "gains": 0.0}
+
     def project(self, params: Params, frozen: Params | None = None) -> Params:
         """Return the nearest allowed parameters; bounds of gains depend on others, which may be `frozen`.
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from connfit.models.base import INNOVATION_GAINS, Correction, Model, Neurons, Params
-from connfit.models.compiled_step import step_neurons
+from connfit.models.compiled_step import connected_step, step_neurons, steps_rates
 from connfit.models.maps import DenseMap
 from connfit.models.neuron import filled, times, total
 from connfit.models.observation.innovation import Forcing
@@ -247,16 +247,22 @@ def step(
     if drive is None and model.drive is not None:
         drive = model.drive.apply(params["drive"], u)
     arriving, sent = pass_on(before.sent, model.neuron.output(theta, h))
+    beside = None
+    if current is not None:
+        beside = jnp.broadcast_to(current, h[0].shape)
+    if model.inputs is not None and external is not None:
+        outside = jnp.broadcast_to(model.inputs.apply(params["inputs"], external), h[0].shape)
+        beside = outside if beside is None else beside + outside
+    gate = jnp.zeros_like(h[0]) if drive is None else jnp.broadcast_to(drive >= 0, h[0].shape).astype(h[0].dtype)
+    if steps_rates(model, h[0].dtype):
+        new, x = connected_step(model, params, theta, h[0], arriving, beside, drive)
+        return Neurons((new,), sent), Trajectory(h, (x,), gate, u)
     x, *others = model.received(params, arriving)
     x += params["bias"][:, None]
-    if current is not None:
-        x += current
-    if model.inputs is not None and external is not None:
-        x += model.inputs.apply(params["inputs"], external)
-    gate = jnp.zeros_like(x)
+    if beside is not None:
+        x += beside
     if drive is not None:
         x += jnp.maximum(drive, 0)
-        gate = (drive >= 0).astype(x.dtype)
     new = step_neurons(model.neuron, theta, h, (x, *others))
     return Neurons(new, sent), Trajectory(h, (x, *others), gate, u)
 

@@ -258,6 +258,11 @@ class Neuron:
         return name in vars(owner) and owner is not Neuron and owner.__module__.startswith("connfit.")
 
     @property
+    def rectifies(self) -> bool:
+        """Whether a step is ``r <- α r + (1 - α) max(x, 0)`` and nothing else: native code then takes it whole."""
+        return False
+
+    @property
     def traced(self) -> tuple[int, ...]:
         """Numbers of the states that inputs move, of which connections have eligibility traces."""
         return tuple(q for q in range(len(self.states)) if q not in self.counters)

@@ -60,6 +60,11 @@ def run_steps(
     return jax.lax.scan(forward, start, (inputs, forced, drives, external))
 
 
+def arrived_of(start: Neurons, sent: Float[Array, "K N B"]) -> Float[Array, "K N B"]:
+    """Return what arrived at synapses at each step: what neurons sent one step before, or earlier with a delay."""
+    return sent if start.sent is None else jnp.concatenate([start.sent, sent])[: len(sent)]
+
+
 def states_after(model: Model, params: Params, seen: Trajectory, end: Neurons) -> tuple[Float[Array, "K N B"], ...]:
     """Return h(t) after each step of a window, before the correction by what was recorded then.
 

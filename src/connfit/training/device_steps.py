@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, cast
@@ -20,6 +21,7 @@ from connfit.models.blocks import AXIS, BlockFacts, Blocks, cut_model, device_me
 from connfit.models.connectome_model import ConnectomeModel
 from connfit.training.learners.learner import Learner, WindowArrays
 from connfit.training.learners.windowed import WindowedLearner
+from connfit.training.one_pass_adam import sum_of_squares
 from connfit.training.step import StepOptions, Stepped, take_step, training_step
 
 _BLOCK, _ALL = PartitionSpec(AXIS), PartitionSpec()
@@ -232,7 +234,7 @@ class _OneBlock:
         return found
 
     def squares(self, key: str, values: Array) -> Float[Array, ""]:
-        own = (values**2).sum()
+        own = sum_of_squares(values)
         return own if key in self.everywhere else jax.lax.psum(own, AXIS)
 
     def size(self, key: str, values: Array) -> int:
@@ -240,6 +242,9 @@ class _OneBlock:
 
     def own_connections(self, values: Float[Array, "M"]) -> Float[Array, "M"]:
         return jnp.where(jnp.arange(values.size) < self.facts.connections, values, 0)
+
+    def floors(self, model: Model) -> Mapping[str, float]:
+        return model.floors if self.facts.junctions is None else {}
 
     def project(self, model: Model, params: Params, frozen: Params) -> Params:
         found = model.project(params, frozen)

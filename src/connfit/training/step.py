@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,6 +15,7 @@ from connfit.config import TrainConfig
 from connfit.models.base import Model, Params
 from connfit.training.learners.firing_rates import FiringScore
 from connfit.training.learners.learner import Learner, Memory, WindowArrays
+from connfit.training.one_pass_adam import move_by_adam, sum_of_squares, takes_one_pass
 from connfit.training.optimiser import OPTIMISERS
 
 
@@ -52,6 +54,10 @@ class Share(Protocol):
         """Return what belongs to connections; 0 where there is none."""
         ...
 
+    def floors(self, model: Model) -> Mapping[str, float]:
+        """Return the smallest value of the arrays of which `project` asks nothing else."""
+        ...
+
     def project(self, model: Model, params: Params, frozen: Params) -> Params:
         """Return the nearest allowed parameters."""
         ...
@@ -64,13 +70,16 @@ class Whole:
         return gradient
 
     def squares(self, key: str, values: Array) -> Float[Array, ""]:
-        return (values**2).sum()
+        return sum_of_squares(values)
 
     def size(self, key: str, values: Array) -> int:
         return values.size
 
     def own_connections(self, values: Float[Array, "M"]) -> Float[Array, "M"]:
         return values
+
+    def floors(self, model: Model) -> Mapping[str, float]:
+        return model.floors
 
     def project(self, model: Model, params: Params, frozen: Params) -> Params:
         return model.project(params, frozen)
@@ -118,18 +127,25 @@ def take_step(
     """
     result, memory = learner.step(model, {**frozen, **params}, memory, window, groups)
     k = window.inputs.shape[0]
-    gradient = {key: value / k for key, value in share.complete(result.gradient).items()}
-    gradient = _add_penalties(gradient, params, start, options, share)
-    norms = {key: jnp.sqrt(share.squares(key, value)) for key, value in gradient.items()}
+    gradient = _add_penalties(share.complete(result.gradient), params, start, options, share, k)
+    norms = {key: jnp.sqrt(share.squares(key, value)) / k for key, value in gradient.items()}
+    scale: Float[Array, ""] | float = 1 / k
     if options.clip_norm is not None:
         total = jnp.sqrt(sum(norm**2 for norm in norms.values()))
-        scale = jnp.minimum(1.0, options.clip_norm / jnp.maximum(total, 1e-30))
-        gradient = {key: scale * value for key, value in gradient.items()}
-    direction: Any
-    with jax.numpy_dtype_promotion("standard"):  # optax counts steps in integers
-        direction, moments = OPTIMISERS[options.optimiser].update(gradient, moments)
-    moved = {key: params[key] - rates[key] * direction[key] for key in params}
-    return share.project(model, moved, frozen), moments, memory, result.loss / k, norms, result.firing
+        scale *= jnp.minimum(1.0, options.clip_norm / jnp.maximum(total, 1e-30))
+    if takes_one_pass(options.optimiser, params):
+        floors = share.floors(model)
+        moved, moments = move_by_adam(params, moments, gradient, scale, rates, floors)
+        done = {key: moved[key] for key in floors if key in moved}
+    else:
+        direction: Any
+        with jax.numpy_dtype_promotion("standard"):  # optax counts steps in integers
+            scaled = {key: scale * value for key, value in gradient.items()}
+            direction, moments = OPTIMISERS[options.optimiser].update(scaled, moments)
+        moved = {key: params[key] - rates[key] * direction[key] for key in params}
+        done = {}
+    allowed = share.project(model, moved, frozen) | done
+    return allowed, moments, memory, result.loss / k, norms, result.firing
 
 
 training_step = jax.jit(
@@ -139,15 +155,18 @@ training_step = jax.jit(
 
 
 def _add_penalties(
-    gradient: Params, params: Params, start: Params | None, options: StepOptions, share: Share
+    gradient: Params, params: Params, start: Params | None, options: StepOptions, share: Share, steps: int
 ) -> Params:
-    """Add the slope of L1 and L2 on the magnitudes and of the drive's squared distance from its start (means)."""
+    """Add slopes to sums over steps: L1 and L2 on the magnitudes, the squared distance of the drive from its start.
+
+    Penalties are means over a group, and count once for each step.
+    """
     gradient = dict(gradient)
     if "weights" in gradient and (options.l1_weights or options.l2_weights):
         w = params["weights"]
         slope = (options.l1_weights + 2 * options.l2_weights * w) / share.size("weights", w)
-        gradient["weights"] += share.own_connections(slope)
+        gradient["weights"] += steps * share.own_connections(slope)
     if "drive" in gradient and start is not None:
         moved = params["drive"] - start["drive"]
-        gradient["drive"] += 2 * options.drive_distance * moved / share.size("drive", moved)
+        gradient["drive"] += 2 * steps * options.drive_distance * moved / share.size("drive", moved)
     return gradient

@@ -62,7 +62,7 @@ def numbers(table: NamedTable, column: str) -> Float[np.ndarray, "R"]:
     table.require([column])
     text = _texts(table, column)
     missing = text.str.lower().isin(MISSING_WORDS).to_numpy()
-    found = numbers_of(text.where(~missing, "nan").to_numpy(object))
+    found = numbers_of(text.where(~missing, "nan"))
     _refuse(np.isnan(found) & ~missing, text, column, "is not a number", table.path)
     _refuse(np.isinf(found), text, column, "is not finite", table.path)
     return found

@@ -58,6 +58,13 @@ class Rate(Neuron):
         steady, slope = self.activation(x[0])
         return Jacobian(((alpha,),), (((1 - alpha) * slope,),), {"time_constants": (h[0] - steady,)})
 
+    @property
+    def rectifies(self) -> bool:
+        """Whether f is relu, and no subclass has changed what a step is."""
+        methods = "activation", "step", "output", "observed", "jacobian", "slopes"
+        own = (getattr(type(self), name) is getattr(Rate, name) for name in methods)
+        return self.nonlinearity == "relu" and not self.parameters and all(own)
+
     def for_slopes(self, theta: Theta, h: States, x: States) -> Array:
         """Return where relu is open, or the slope of softplus."""
         slope = self.activation(x[0])[1]

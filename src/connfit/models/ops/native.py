@@ -33,6 +33,8 @@ _OF_BLOCKS = (
 _OF_CELLS = tuple(
     f"connfit_{cell}_{what}" for cell in ("lif", "adaptive_lif") for what in ("step", "window", "window_bf16")
 )
+_OF_RATES = ("connfit_rate_forward", "connfit_rate_backward")
+_OF_OPTIMISERS = ("connfit_adam", "connfit_sum_of_squares")
 _ROOM_FOR_EVENTS = 8  # numbers of which one may not be 0, for lists of those to be used
 _registered: set[str] = set()
 _loaded: list[ctypes.CDLL] = []
@@ -58,8 +60,8 @@ def _load() -> str:
                 f"they were compiled for version {built} of XLA's interface and jax {jax.__version__} has {here}; "
                 "reinstall connfit with `pip install --no-build-isolation`, or update jax"
             )
-        # A library that was compiled before there were blocks, or these cells, does without them.
-        later = (names for names in (_OF_BLOCKS, _OF_CELLS) if hasattr(library, names[0]))
+        # A library that was compiled before some of these does without them.
+        later = (names for names in (_OF_BLOCKS, _OF_CELLS, _OF_RATES, _OF_OPTIMISERS) if hasattr(library, names[0]))
         for name in (*_HANDLERS, *chain.from_iterable(later)):
             _registered.add(name)
             jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(getattr(library, name)), platform="cpu")

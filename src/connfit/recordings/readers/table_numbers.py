@@ -33,7 +33,7 @@ def refuse_blank_lines(path: Path) -> None:
 def table_numbers(table: NamedTable, name: str, path: Path) -> np.ndarray:
     """Return one CSV column as float64, NaN where a cell is empty or says so."""
     text = table.data.column(name).to_pandas().fillna("").str.strip()
-    numbers = numbers_of(text.to_numpy(object))
+    numbers = numbers_of(text)
     odd = np.isnan(numbers) & ~text.str.lower().isin(MISSING_WORDS).to_numpy()
     if odd.any():
         row = int(np.flatnonzero(odd)[0])

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from connfit.models.base import NOISE_SCALE, Model, Params
-from connfit.models.observation.likelihood import Scored
 from connfit.training.learners.firing_rates import FiringScore
 
 Memory = TypeVar("Memory")
@@ -139,11 +138,11 @@ class Learner(ABC, Generic[Memory]):
 
 
 def score_window(
-    model: Model, params: Params, predictions: Float[Array, "K P B"], window: WindowArrays
-) -> tuple[Array, Float[Array, "K P B"], Scored | None]:
-    """Return the loss, ∂loss/∂y, and what the likelihood found, if there is one."""
+    model: Model, params: Params, predictions: Float[Array, "K P B"], window: WindowArrays, trained: tuple[str, ...]
+) -> tuple[Array, Float[Array, "K P B"], Params]:
+    """Return the loss, ∂loss/∂y, and the gradient of the scale of noise where the likelihood learns one."""
     difference = predictions - window.targets
     if model.likelihood is None:
-        return (window.weights * difference**2).sum(), 2 * window.weights * difference, None
+        return (window.weights * difference**2).sum(), 2 * window.weights * difference, {}
     found = model.likelihood.score(difference, window.weights, params[f"log_{NOISE_SCALE}"], window.share)
-    return found.loss, found.error, found
+    return found.loss, found.error, {f"log_{NOISE_SCALE}": found.log_scale} if NOISE_SCALE in trained else {}

@@ -12,6 +12,7 @@ from connfit.models.base import Model
 from connfit.models.maps import SynapticMap
 from connfit.training.learners.compiled_window import COMPILED, has_compiled_window
 from connfit.training.learners.learner import LearnerMemory
+from connfit.training.learners.rate_adjoint import has_rate_window
 
 if TYPE_CHECKING:
     from connfit.training.learners.windowed import WindowedLearner
@@ -34,6 +35,9 @@ FIRING_ARRAYS = 3
 
 COMPILED_ARRAYS = 2
 """Where a window is compiled as a whole: what was received, and in bytes when there were spikes, with copies."""
+
+RATE_ARRAYS = 6
+"""Of rates whose window is compiled: states, input, what is read, sources and two factors."""
 
 
 def window_arrays(carry: str, model: Model, batch: int, *, whole: bool = False) -> int:
@@ -72,7 +76,11 @@ def window_memory(learner: WindowedLearner, model: Model, batch: int, trained: t
     # Gradients of gains follow from the input of each branch at each step (`connfit.models.maps.GainMap`).
     of_branches = steps * _trace_size(model.recurrent) * batch if "gains" in trained else 0
     whole = learner.dials == COMPILED and has_compiled_window(model, trained)
-    arrays = window_arrays(learner.carry, model, batch, whole=whole) * steps + 4 * past + 2 * model.delay
+    if has_rate_window(learner.dials, model, trained):
+        each = RATE_ARRAYS + 2 * (model.drive is not None) + model.forces
+    else:
+        each = window_arrays(learner.carry, model, batch, whole=whole)
+    arrays = each * steps + 4 * past + 2 * model.delay
     if model.own_gains:
         # What each state takes of an innovation, adjoints of corrected states, innovations; and traces of the gains.
         states = len(model.neuron.states)

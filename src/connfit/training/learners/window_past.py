@@ -208,7 +208,8 @@ def _back(
 def _unmoved(model: Model, like: Float[Array, "H N B"]) -> Forcing:
     """State forcing that moves nothing."""
     if model.own_gains:
-        return Forcing(None, tuple(like for _ in model.neuron.states), model.neuron.shown)
+        # An array for each state: the step takes their memory.
+        return Forcing(None, tuple(jnp.zeros_like(like) for _ in model.neuron.states), model.neuron.shown)
     return Forcing(jnp.ones_like(like), None, model.neuron.shown)
 
 

@@ -32,18 +32,19 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from connfit.errors import ConfigError, one_of
-from connfit.models.base import INNOVATION_GAINS, NOISE_SCALE, Model, Neurons, Params
+from connfit.models.base import INNOVATION_GAINS, Model, Neurons, Params
 from connfit.models.forward import Trajectory, innovations
 from connfit.models.maps import SynapticMap
 from connfit.models.neuron import Jacobian, Slope, States, times, total
-from connfit.models.windows import read_out, run_window, states_after
+from connfit.models.windows import arrived_of, read_out, run_window, states_after
 from connfit.training.learners.compiled_window import COMPILED, compiled_window, forward_window, has_compiled_window
 from connfit.training.learners.factorised import FactorisedSums, FactorisedTraces, Factors
 from connfit.training.learners.firing_rates import FiringAdjoint, FiringMean, FiringPenalty, FiringScore
 from connfit.training.learners.learner import Learner, LearnerMemory, WindowArrays, WindowResult, score_window
+from connfit.training.learners.rate_adjoint import has_rate_window, window_of_rates
 from connfit.training.learners.window_adjoint import (
     Adjoint,
     backward,
@@ -220,20 +221,24 @@ class WindowedLearner(Learner[WindowedMemory]):
         -------
         WindowResult, WindowedMemory
         """
+        all_forced = window.fed_back is not None and not len(window.fed_back)
+        if has_rate_window(self.dials, model, trained, all_forced=all_forced):
+            before = memory.neurons, memory.traces
+            result, end, traces = window_of_rates(self.credit, model, params, *before, window, trained)
+            return result, WindowedMemory(end, traces, None)
         if self.dials == COMPILED and has_compiled_window(model, trained):
             end, predictions, ran = forward_window(model, params, memory.neurons, window)
-            loss, error, found = score_window(model, params, predictions, window)
+            loss, error, own = score_window(model, params, predictions, window, trained)
             scored, of_spikes, mean = self._firing(model, memory, window, ran.run.spiked)
             gradient, traces = compiled_window(model, params, memory.traces, ran, error, trained, of_spikes)
-            if found is not None and NOISE_SCALE in trained:
-                gradient[f"log_{NOISE_SCALE}"] = found.log_scale
-            return WindowResult(loss, gradient, predictions, scored), WindowedMemory(end, traces, None, firing=mean)
+            after_window = WindowedMemory(end, traces, None, firing=mean)
+            return WindowResult(loss, gradient | own, predictions, scored), after_window
         end, forward = run_window(
             model, params, memory.neurons, window.inputs, window.forced, window.fed_back, window.external
         )
         after = states_after(model, params, forward, end)
         predictions = read_out(model, params, after)
-        loss, error, found = score_window(model, params, predictions, window)
+        loss, error, own = score_window(model, params, predictions, window, trained)
         spikes = None if self.firing is None else model.neuron.output(model.constants(params), forward.states)
         scored, of_spikes, mean = self._firing(model, memory, window, spikes)
         adjoint = backward(model, params, forward, window, error, after, self.credit, of_spikes)
@@ -242,8 +247,7 @@ class WindowedLearner(Learner[WindowedMemory]):
             beyond = innovations(model, memory.neurons, after, window.inputs, window.forced)
         outside = Outside(window.external, beyond)
         gradient, memory = self._collect(model, params, memory, forward, after, adjoint, trained, outside)
-        if found is not None and NOISE_SCALE in trained:
-            gradient[f"log_{NOISE_SCALE}"] = found.log_scale
+        gradient |= own
         if "readout" in trained:
             gradient["readout"] = readout_gradient(model, params, forward, after, adjoint)
         return WindowResult(loss, gradient, predictions, scored), memory._replace(neurons=end, firing=mean)
@@ -269,7 +273,8 @@ class WindowedLearner(Learner[WindowedMemory]):
         """Turn adjoints and activity into gradients, by trace, by factors, by history or within the window only."""
         theta, neuron, channels = model.constants(params), model.neuron, range(len(model.neuron.channels))
         steps = Steps((forward.states, forward.received), theta, lambda theta, at: neuron.jacobian(theta, *at))
-        arrived = _arrived(model, params, memory.neurons, forward)
+        sent = model.neuron.output(theta, forward.states)
+        arrived = arrived_of(memory.neurons, sent)
         if model.inputs is not None and outside.external is None:
             nothing = jnp.zeros((len(forward.gate), model.inputs.sources, forward.gate.shape[2]), forward.gate.dtype)
             outside = outside._replace(external=nothing)
@@ -392,9 +397,3 @@ def _of_state(state: int, step: Jacobian) -> list[Slope]:
 
 def _of_parameter(name: str, step: Jacobian) -> Sequence[Slope]:
     return step.parameters.get(name, (None,) * len(step.states))
-
-
-def _arrived(model: Model, params: Params, start: Neurons, forward: Trajectory) -> Float[Array, "K N B"]:
-    """What arrived at synapses at each step: what neurons sent one step before, or earlier with a delay."""
-    sent = model.neuron.output(model.constants(params), forward.states)
-    return sent if start.sent is None else jnp.concatenate([start.sent, sent])[: len(sent)]
