@@ -155,7 +155,7 @@ def study_progress() -> Iterator[Callable[[StudyProgress], None]]:
     """Show a bar over all fits of a study with the time left; without a terminal, a line for every tenth."""
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 
-    from connfit._progress_bar import ProgressBar
+    from connfit._system.progress_bar import ProgressBar
 
     bar = ProgressBar(
         TextColumn("{task.description}", markup=False), BarColumn(),

@@ -56,7 +56,7 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """Show a progress bar on standard error, only where that is a terminal; gives what is called with the progress."""
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-    from connfit._progress_bar import ProgressBar
+    from connfit._system.progress_bar import ProgressBar
 
     console = Output(stderr=True)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())

@@ -21,7 +21,7 @@ def shown(console: Console | None = None) -> Iterator[Watch]:
     """Show downloads on a console, or stderr, while this is entered."""
     from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-    from connfit._progress_bar import ProgressBar
+    from connfit._system.progress_bar import ProgressBar
 
     console = console or Output(stderr=True)
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())

@@ -33,7 +33,7 @@ def show_progress(console: Console) -> Iterator[tuple[OnProgress, OnPrepared]]:
     """
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    from connfit._progress_bar import ProgressBar
+    from connfit._system.progress_bar import ProgressBar
 
     # In notebooks a bar is a widget.
     live = console.is_terminal or (console.is_jupyter and find_spec("ipywidgets") is not None)

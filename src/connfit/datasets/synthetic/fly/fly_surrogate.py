@@ -158,7 +158,7 @@ def making_progress() -> Iterator[Step]:
     """Show a bar on stderr, only where that is a terminal; gives the function to be told about steps."""
     from rich.console import Console
 
-    from connfit._progress_bar import ProgressBar
+    from connfit._system.progress_bar import ProgressBar
 
     console = Console(stderr=True)
     with ProgressBar(console=console) as bar:
