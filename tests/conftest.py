@@ -9,12 +9,14 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from file_server import FileServer
+from hypothesis import settings
 
 # Before anything imports NumPy or SciPy, which load their BLAS then: its threads wait for each other by spinning, which
 # on matrices as small as the tests' costs more than it gains, above all beside another worker. Subprocesses inherit it.
@@ -65,6 +67,9 @@ _share_programs()
 _one_thread()
 # Where in the source an operation was written: read in profiles, of which tests take none.
 os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
+# Example by example, a busy machine is slow without being wrong.
+settings.register_profile("connfit", deadline=None)
+settings.load_profile("connfit")
 
 
 def pytest_collection_finish() -> None:
@@ -77,13 +82,22 @@ def pytest_collection_finish() -> None:
 MOST_MAPPINGS = 40_000
 """Of a process, of the 65,530 that Linux grants by default: XLA maps several for each program, and crashes without."""
 
+LOOK_AFTER_S = 3.0
+"""Of a processor's time, in which some hundred programs are compiled; to count mappings takes up to 20 ms."""
+
+_looked_s = time.process_time()
+
 
 @pytest.fixture(autouse=True)
 def few_mappings() -> Iterator[None]:
     """Forget compiled programs before there are too many for one process: some modules compile thousands."""
+    global _looked_s
     yield
+    if "jax" not in sys.modules or time.process_time() < _looked_s + LOOK_AFTER_S:
+        return
+    _looked_s = time.process_time()
     mappings = Path("/proc/self/maps")
-    if "jax" in sys.modules and mappings.is_file() and mappings.read_bytes().count(b"\n") > MOST_MAPPINGS:
+    if mappings.is_file() and mappings.read_bytes().count(b"\n") > MOST_MAPPINGS:
         sys.modules["jax"].clear_caches()
 
 
@@ -107,6 +121,16 @@ def _kept_programs() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fit_command, "forget_programs", lambda: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_arrays() -> Iterator[None]:
+    """Make arrays without compiling anything."""
+    from quick_arrays import put_directly
+
+    with pytest.MonkeyPatch.context() as patch:
+        put_directly(patch.setattr)
         yield
 
 

@@ -220,23 +220,27 @@ def check_cell(
     expected |= {parameter.name: n for parameter in model.neuron.parameters}
     assert counts == expected
     rng = np.random.default_rng(0)
-    params = {
-        key: model.project({key: value + 0.1 * jnp.asarray(rng.random(value.shape), value.dtype)})[key]
-        for key, value in params.items()
+    apart = jax.jit(lambda values: {key: model.project({key: value})[key] for key, value in values.items()})
+    moved = {
+        key: np.asarray(value) + 0.1 * rng.random(value.shape).astype(value.dtype) for key, value in params.items()
     }
-    for key, value in model.project({key: -100 * (1 + abs(value)) for key, value in params.items()}).items():
-        np.testing.assert_array_equal(value, model.project({key: value})[key], err_msg=key)
+    params = apart(moved)
+    inside = jax.jit(model.project)({key: -100 * (1 + abs(np.asarray(value))) for key, value in params.items()})
+    again = apart(inside)
+    for key, value in inside.items():
+        np.testing.assert_array_equal(value, again[key], err_msg=key)
     start = Neurons(tuple(jnp.asarray(rng.random((n, 2)), jnp.result_type(float)) for _ in model.neuron.states))
     u = jnp.asarray(rng.random((3, p, 2)), start.rates.dtype)
     given = jnp.ones(u.shape, bool)
     _check_derivatives(model, params, start, rng)
-    after = start
+    after, step = start, jax.jit(lambda before, u, given: advance(model, params, before, u, given)[0])
     for k in range(3):
-        after, _ = advance(model, params, after, u[k], given[k])
-    run = rollout(model, params, State.of(model, start), Shown(u, given), _rates)
+        after = step(after, u[k], given[k])
+    run = jax.jit(lambda: rollout(model, params, State.of(model, start), Shown(u, given), _rates))()
     for one, other in zip(run.state.neurons.states, after.states, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(run.each[-1], sent_by(model, params, after), rtol=1e-5, atol=1e-6)
+    sent = jax.jit(lambda after: sent_by(model, params, after))(after)
+    np.testing.assert_allclose(run.each[-1], sent, rtol=1e-5, atol=1e-6)
     assert np.abs(np.diff(run.each, axis=0)).max() > 1e-3, "a model that stays where it is shows nothing"
     _check_gradient(model, params, start, u, given, rng)
 
@@ -247,17 +251,17 @@ def _rates(model: Model, params: Params, kept: None, now: Stepped, also: object)
 
 def _check_derivatives(model: Model, params: Params, start: Neurons, rng: np.random.Generator) -> None:
     """What a cell declares of its derivatives is what forward mode finds; channels add up to the whole."""
-    neuron, whole, (n, b) = model.neuron, model.constants(params), start.rates.shape
+    neuron, whole, (n, b) = model.neuron, jax.jit(model.constants)(params), start.rates.shape
     theta = {name: whole[name] for name in ("time_constants", *(one.name for one in neuron.parameters))}
-    declared_with = neuron.jacobian(whole, start.states, (start.rates,) * len(neuron.channels))
+    jacobian = jax.jit(neuron.jacobian)
     jax.tree.map(
         partial(np.testing.assert_allclose, rtol=1e-5, err_msg="what is derived from parameters is of the same"),
-        declared_with, neuron.jacobian(theta, start.states, (start.rates,) * len(neuron.channels)),
+        *(jacobian(each, start.states, (start.rates,) * len(neuron.channels)) for each in (whole, theta)),
     )  # fmt: skip
     x = tuple(jnp.asarray(rng.normal(size=(n, b)), start.rates.dtype) for _ in neuron.channels)
-    after = neuron.step(theta, start.states, x)
+    after = jax.jit(neuron.step)(theta, start.states, x)
     assert len(as_states(after)) == len(neuron.states)
-    declared, found = (one(theta, start.states, x) for one in (neuron.jacobian, partial(Neuron.jacobian, neuron)))
+    declared, found = (one(theta, start.states, x) for one in (jacobian, jax.jit(partial(Neuron.jacobian, neuron))))
     for name, mine, right in (
         ("A", declared.states, found.states),
         ("B", declared.inputs, found.inputs),
@@ -269,22 +273,46 @@ def _check_derivatives(model: Model, params: Params, start: Neurons, rng: np.ran
                 if two is not None:
                     np.testing.assert_allclose(filled(one, two), two, rtol=1e-4, atol=1e-5, err_msg=name)
     for reading, function in ((neuron.sent, neuron.output), (neuron.seen, neuron.observed)):
-        _, tangent = jax.jvp(lambda *h, f=function: f(theta, h), start.states, tuple(map(jnp.cos, start.states)))
-        along = reading(theta, start.states).along(tuple(map(jnp.cos, start.states)))
-        np.testing.assert_allclose(along, tangent, rtol=1e-4, atol=1e-6)
-    assert max(float(jnp.abs(filled(one, x[0])).max()) for row in declared.inputs for one in row) > 0.1
-    for parameter in model.parameters:
-        stored = params[parameter.key]
-        _, by_stored = jax.jvp(lambda one, p=parameter: p.used(one, model.step_s), (stored,), (jnp.ones_like(stored),))
-        slope = parameter.slope(stored, model.step_s)
-        np.testing.assert_allclose(jnp.ones_like(stored) if slope is None else slope, by_stored, rtol=1e-4)
-    out = model.outputs(start.rates)
-    np.testing.assert_allclose((out * out).sum(), (start.rates * model.outputs_adjoint(out)).sum(), rtol=1e-5)
-    received = model.received(params, start.rates)
-    back = model.received_adjoint(params, received)
-    np.testing.assert_allclose(sum((one * one).sum() for one in received), (start.rates * back).sum(), rtol=1e-4)
-    together = model.recurrent.apply(model.recurrent_strengths(params), out)
-    np.testing.assert_allclose(sum(received), together, rtol=1e-4, atol=1e-5, err_msg="channels add up to the whole")
+
+        @jax.jit
+        def both(states: tuple, function: Callable = function, reading: Callable = reading) -> tuple:
+            change = tuple(map(jnp.cos, states))
+            _, tangent = jax.jvp(lambda *h: function(theta, h), states, change)
+            return reading(theta, states).along(change), tangent
+
+        np.testing.assert_allclose(*both(start.states), rtol=1e-4, atol=1e-6)
+    assert max(float(np.abs(filled(one, x[0])).max()) for row in declared.inputs for one in row) > 0.1
+
+    @jax.jit
+    def slopes(params: Params) -> list[tuple]:
+        found = []
+        for parameter in model.parameters:
+            stored = params[parameter.key]
+            ones = jnp.ones_like(stored)
+            _, by_stored = jax.jvp(lambda one, p=parameter: p.used(one, model.step_s), (stored,), (ones,))
+            slope = parameter.slope(stored, model.step_s)
+            found.append((ones if slope is None else slope, by_stored))
+        return found
+
+    for slope, by_stored in slopes(params):
+        np.testing.assert_allclose(slope, by_stored, rtol=1e-4)
+
+    @jax.jit
+    def sums(params: Params, rates: jax.Array) -> tuple[tuple, ...]:
+        out = model.outputs(rates)
+        received = model.received(params, rates)
+        back = model.received_adjoint(params, received)
+        together = model.recurrent.apply(model.recurrent_strengths(params), out)
+        return (
+            ((out * out).sum(), (rates * model.outputs_adjoint(out)).sum()),
+            (sum((one * one).sum() for one in received), (rates * back).sum()),
+            (sum(received), together),
+        )
+
+    sent, back, channels = sums(params, start.rates)
+    np.testing.assert_allclose(*sent, rtol=1e-5)
+    np.testing.assert_allclose(*back, rtol=1e-4)
+    np.testing.assert_allclose(*channels, rtol=1e-4, atol=1e-5, err_msg="channels add up to the whole")
     decay = np.asarray(theta["time_constants"])
     assert ((decay > 0) & (decay < 1)).all()
 
@@ -302,9 +330,14 @@ def _check_gradient(
         return ((y - targets) ** 2).sum()
 
     learner = WindowedLearner(len(u), "network", "none")
-    memory = learner.start(model, u.shape[2], model.groups)._replace(neurons=start)
-    result, _ = learner.step(model, params, memory, window, model.groups)
-    value, gradient = jax.value_and_grad(loss)(params)
+
+    @jax.jit
+    def learned(params: Params) -> Any:
+        memory = learner.start(model, u.shape[2], model.groups)._replace(neurons=start)
+        return learner.step(model, params, memory, window, model.groups)[0]
+
+    result = learned(params)
+    value, gradient = jax.jit(jax.value_and_grad(loss))(params)
     np.testing.assert_allclose(result.loss, value, rtol=1e-5)
     for key, expected in gradient.items():
         np.testing.assert_allclose(

@@ -76,7 +76,7 @@ def test_shapes_of_critical_branching_collapse(critical: EventCounts) -> None:
     assert abs(found.asymmetry) < 0.05
 
 
-@pytest.mark.parametrize("m", [0.7, 0.9])
+@pytest.mark.parametrize("m", [pytest.param(0.7, marks=pytest.mark.slow), 0.9])
 def test_subcritical_cascades_are_no_power_law(m: float) -> None:
     found = find_avalanches(events_of(cascades(m, 3000, 1)))
     one = sensitivity(cascades(m, 3000, 1)[:, None], None, (1,), surrogates=("data",), settings=Settings(repeats=20))[0]

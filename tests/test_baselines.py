@@ -55,7 +55,7 @@ def autoregression(matrix: np.ndarray, frames: int, seed: int, noise: float = 1.
     return x[100:]
 
 
-@pytest.mark.parametrize("phi", [0.5, 0.9])
+@pytest.mark.parametrize("phi", [pytest.param(0.5, marks=pytest.mark.slow), 0.9])
 def test_persistence_on_an_ar1_process_has_the_analytic_skill_against_the_mean(phi: float) -> None:
     one = recording(autoregression(phi * np.eye(20), 4000, seed=0))
     variance, step = 1 / (1 - phi**2), 2 / (1 + phi)

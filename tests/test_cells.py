@@ -91,10 +91,15 @@ def test_slopes_follow_from_the_little_that_a_window_keeps_of_them(cell: str, ma
     h, x = (tuple(jnp.asarray(rng.normal(size=(4, 50, 2)), jnp.float32) for _ in part) for part in
             (neuron.states, neuron.channels))  # fmt: skip
     assert neuron.has_slopes
-    at = neuron.for_slopes(theta, h, x)
+    at = jax.jit(neuron.for_slopes)(theta, h, x)
     assert sum(one.nbytes for one in jax.tree.leaves(at)) <= x[0].nbytes / (4 if nonlinearity == "relu" else 1)
-    found, right = neuron.slopes(theta, at), neuron.jacobian(theta, h, x)
-    jax.tree.map(np.testing.assert_array_equal, found, (right.states, right.inputs))
+
+    @jax.jit
+    def both(theta: dict, h: tuple, x: tuple, at: Any) -> tuple:
+        right = neuron.jacobian(theta, h, x)
+        return neuron.slopes(theta, at), (right.states, right.inputs)
+
+    jax.tree.map(np.testing.assert_array_equal, *both(theta, h, x, at))
 
 
 def test_a_cell_that_replaces_a_step_does_not_keep_the_slopes_of_the_old_one() -> None:
@@ -119,8 +124,8 @@ def test_a_cell_that_replaces_a_step_does_not_keep_the_slopes_of_the_old_one() -
 
 @pytest.mark.skipif(not native.available(), reason=f"no compiled kernels: {native.why_not()}")
 @pytest.mark.parametrize(
-    "cell", ["rate-calcium", pytest.param("adaptive-rate", marks=pytest.mark.slow), "two-channel"]
-)  # adaptive-rate is slow here: it has as many states as rate-calcium, and compiling it takes seconds
+    "cell", [*(pytest.param(cell, marks=pytest.mark.slow) for cell in ("rate-calcium", "adaptive-rate")), "two-channel"]
+)  # the others are slow here: they have fewer states and channels, and compiling them takes seconds
 def test_a_window_in_blocks_of_neurons_has_the_same_gradient(cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With state forcing and a dense drive, over two windows, so that traces count."""
     rng, n, units, steps = np.random.default_rng(3), 50, 4, 8
@@ -138,14 +143,12 @@ def test_a_window_in_blocks_of_neurons_has_the_same_gradient(cell: str, monkeypa
     window = WindowArrays(values, values > 0.2, values[::-1], jnp.ones_like(values))
     learner = WindowedLearner(steps, "neuron")
 
-    def two_windows(params: dict) -> tuple:
-        memory = learner.start(model, 1, model.groups)
-        _, memory = learner.step(model, params, memory, window, model.groups)
-        found, memory = learner.step(model, params, memory, window, model.groups)
-        return found.gradient, memory.traces
-
     found = []
     for implementation in ("native", "portable"):
         with ops.use(implementation):
-            found.append(jax.jit(lambda params: two_windows(params))(params))
+            # A function of its own: JAX would take the program that it has compiled of the same one.
+            step = jax.jit(lambda params, memory: learner.step(model, params, memory, window, model.groups))
+            _, memory = step(params, learner.start(model, 1, model.groups))
+            result, memory = step(params, memory)
+            found.append((result.gradient, memory.traces))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5), *found)

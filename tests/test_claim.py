@@ -214,6 +214,7 @@ def test_no_command_writes_into_a_folder_that_another_process_holds(
     assert sorted(folder.rglob("*")) == before
 
 
+@pytest.mark.slow  # `make kills` starts twenty pairs; what one of them is told is quick, above
 def test_two_fits_into_one_folder_never_mix(tmp_path: Path) -> None:
     config, out = write_files(tmp_path), tmp_path / "run"
     options = ("--epochs", "1", "--set", "train.free_run_epochs=0", "--set", "evaluate.baselines=[]")

@@ -15,7 +15,7 @@ from connfit.training.optimiser import OPTIMISERS
 from connfit.training.step import StepOptions, training_step
 
 
-@pytest.mark.parametrize("rule", ["d-rtrl", "hybrid"])
+@pytest.mark.parametrize("rule", [pytest.param("d-rtrl", marks=pytest.mark.slow), "hybrid"])
 def test_training_step_exports_for_cpu_and_cuda(rule: str) -> None:
     problem = random_problem(0, steps=4)
     learner, groups = preset(rule, window=4), problem.model.groups

@@ -23,14 +23,23 @@ from connfit.report.run_files import RunFiles
 WIDTHS = WIDTHS_MM[::2]
 
 
+def exported(run: Path, widths: tuple[int, ...], out: Path) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(journal_figures, "WIDTHS_MM", widths)
+        export_run(run, ["figures"], out)
+    return out / "figures"
+
+
 @pytest.fixture(scope="module")
 def figures(odd_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """At the narrowest and the widest, which take less time than all."""
-    out = tmp_path_factory.mktemp("figures")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(journal_figures, "WIDTHS_MM", WIDTHS)
-        export_run(odd_run, ["figures"], out)
-    return out / "figures"
+    """At the widest, which takes less time than all."""
+    return exported(odd_run, WIDTHS[1:], tmp_path_factory.mktemp("figures"))
+
+
+@pytest.fixture(scope="module")
+def of_widths(odd_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """At the narrowest and the widest."""
+    return exported(odd_run, WIDTHS, tmp_path_factory.mktemp("widths"))
 
 
 def sizes(svg: str) -> list[float]:
@@ -40,17 +49,17 @@ def sizes(svg: str) -> list[float]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("millimetres", WIDTHS)
-def test_pictures_have_the_width_and_text_that_can_be_read(figures: Path, millimetres: int) -> None:
-    made = sorted((figures / f"{millimetres}mm").iterdir())
+def test_pictures_have_the_width_and_text_that_can_be_read(of_widths: Path, millimetres: int) -> None:
+    made = sorted((of_widths / f"{millimetres}mm").iterdir())
     names = {path.stem for path in made}
     assert {"traces_0", "horizon_skill", "loss_history"} <= names
     assert {path.suffix for path in made} == {".svg", ".pdf"} and len(made) == 2 * len(names)
     for name in names:
-        text = (figures / f"{millimetres}mm" / f"{name}.svg").read_text(encoding="utf-8")
+        text = (of_widths / f"{millimetres}mm" / f"{name}.svg").read_text(encoding="utf-8")
         width = float(str(ET.fromstring(text).get("width")).removesuffix("pt"))
         assert width / 72 * 25.4 == pytest.approx(millimetres, abs=0.01)
         assert sizes(text) and min(sizes(text)) >= SMALLEST - 1e-6
-        page = pypdf.PdfReader(figures / f"{millimetres}mm" / f"{name}.pdf").pages[0]
+        page = pypdf.PdfReader(of_widths / f"{millimetres}mm" / f"{name}.pdf").pages[0]
         assert float(page.mediabox.width) / 72 * 25.4 == pytest.approx(millimetres, abs=0.01)
         fonts = page["/Resources"]["/Font"].values()  # type: ignore[index]
         assert {font.get_object()["/Subtype"] for font in fonts} <= {"/Type0", "/TrueType"}  # 42, not outlines of 3
@@ -69,8 +78,8 @@ def test_names_are_text_in_both(figures: Path) -> None:
 def test_captions_and_what_is_left_out_are_said(figures: Path) -> None:
     readme = (figures / "README.md").read_text(encoding="utf-8")
     names = re.findall(r"^## (\S+)$", readme, re.MULTILINE)
-    made = sum(len(list((figures / f"{mm}mm").glob("*.svg"))) for mm in WIDTHS)
-    assert made + len(re.findall(r"^Not at \d+ mm", readme, re.MULTILINE)) == len(WIDTHS) * len(names)
+    made = len(list((figures / f"{WIDTHS[1]}mm").glob("*.svg")))
+    assert made and made + len(re.findall(r"^Not at \d+ mm", readme, re.MULTILINE)) == len(names)
     assert "Skill over persistence on the test part" in readme
 
 

@@ -72,7 +72,9 @@ def published(problem: Problem, decay: float) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize(("drive", "window"), [("dense", 1), ("dense", 4), ("anatomical", 4)])
+@pytest.mark.parametrize(
+    ("drive", "window"), [pytest.param("dense", 1, marks=pytest.mark.slow), ("dense", 4), ("anatomical", 4)]
+)
 def test_pp_prop_is_the_published_update_for_every_window_length(drive: str, window: int) -> None:
     problem = random_problem(4, drive=drive)
     got = run(replace(preset("pp-prop", window=window), trace_decay=0.7), problem)

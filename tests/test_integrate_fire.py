@@ -51,7 +51,15 @@ def sparse_pattern(rng: np.random.Generator, rows: int, columns: int, connection
     at = np.unique(rng.integers(rows * columns, size=connections)) if rows * columns else np.zeros(0, int)
     row, column = at // columns, at % columns
     starts = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=rows))])
-    return ops.Pattern.of(starts, column, columns).with_columns()
+    return jax.jit(ops.Pattern.with_columns)(ops.Pattern.of(starts, column, columns))
+
+
+def assert_products_agree(pattern: ops.Pattern, w: np.ndarray, x: np.ndarray) -> None:
+    """Both in one program, which is quicker to compile."""
+    found, expected = jax.jit(
+        lambda w, x: (ops.matvec(pattern, w, x, spikes=True), ops.matvec(pattern, w, x, implementation="portable"))
+    )(w, x)
+    np.testing.assert_allclose(found, expected, **CLOSE)
 
 
 @NATIVE
@@ -66,10 +74,9 @@ def test_a_product_that_follows_spikes_is_the_product(
 ) -> None:
     rng = np.random.default_rng(seed)
     pattern = sparse_pattern(rng, rows, columns, connections)
-    w = jnp.asarray(rng.normal(size=pattern.nnz), jnp.float32)
-    x = jnp.asarray(np.where(rng.random((columns, batch)) < density, rng.normal(size=(columns, batch)), 0), jnp.float32)
-    found = ops.matvec(pattern, w, x, spikes=True)
-    np.testing.assert_allclose(found, ops.matvec(pattern, w, x, implementation="portable"), **CLOSE)
+    w = rng.normal(size=pattern.nnz).astype(np.float32)
+    x = np.where(rng.random((columns, batch)) < density, rng.normal(size=(columns, batch)), 0).astype(np.float32)
+    assert_products_agree(pattern, w, x)
 
 
 @NATIVE
@@ -85,23 +92,23 @@ def test_windows_by_lists_of_spikes_are_windows(
     rng = np.random.default_rng(seed)
     pattern = sparse_pattern(rng, 70, 60, 700)
 
-    def draw(*shape: int) -> jax.Array:
-        return jnp.asarray(rng.normal(size=shape), jnp.float32)
+    def draw(*shape: int) -> np.ndarray:
+        return rng.normal(size=shape).astype(np.float32)
 
     right = draw(60, batch, steps) * (rng.random((60, batch, steps)) < density)
     row = draw(70, batch, states), draw(70, batch, states, states), draw(70, batch, steps)
-    operands = (draw(states, pattern.nnz, batch).astype(stored), *row, draw(70, batch, states, steps), right)
-    for found, expected in zip(
-        ops.window_outer(pattern, *operands, spikes=True),
-        ops.window_outer(pattern, *operands, implementation="portable"), strict=True,
-    ):  # fmt: skip
+    operands = (draw(states, pattern.nnz, batch).astype(jnp.dtype(stored)), *row, draw(70, batch, states, steps), right)
+
+    @jax.jit
+    def both(operands: tuple, left: Any, first: Any) -> list[tuple]:
+        return [
+            (*ops.window_outer(pattern, *operands, **how), ops.sampled_outer(pattern, left, first, **how))
+            for how in ({"spikes": True}, {"implementation": "portable"})
+        ]
+
+    for found, expected in zip(*both(operands, draw(70, steps), right[:, 0]), strict=True):
         near = {"rtol": 2**-7, "atol": 1e-2} if found.dtype == jnp.bfloat16 else CLOSE  # 8 bits
-        np.testing.assert_allclose(found.astype(jnp.float32), expected.astype(jnp.float32), **near)
-    left = draw(70, steps)
-    np.testing.assert_allclose(
-        ops.sampled_outer(pattern, left, right[:, 0], spikes=True),
-        ops.sampled_outer(pattern, left, right[:, 0], implementation="portable"), **CLOSE,
-    )  # fmt: skip
+        np.testing.assert_allclose(np.asarray(found, np.float32), np.asarray(expected, np.float32), **near)
 
 
 @NATIVE
@@ -109,21 +116,24 @@ def test_a_product_that_threads_share_is_the_product() -> None:
     """Some 20,000 connections are followed, by rows in several pieces."""
     rng = np.random.default_rng(2)
     pattern = sparse_pattern(rng, 2000, 2000, 200_000)
-    w = jnp.asarray(rng.normal(size=pattern.nnz), jnp.float32)
-    x = jnp.asarray((rng.random((2000, 2)) < 0.05) * rng.normal(size=(2000, 2)), jnp.float32)
-    found = ops.matvec(pattern, w, x, spikes=True)
-    np.testing.assert_allclose(found, ops.matvec(pattern, w, x, implementation="portable"), **CLOSE)
+    w = rng.normal(size=pattern.nnz).astype(np.float32)
+    x = ((rng.random((2000, 2)) < 0.05) * rng.normal(size=(2000, 2))).astype(np.float32)
+    assert_products_agree(pattern, w, x)
 
 
 def test_operators_that_follow_spikes_have_the_derivatives_of_the_product() -> None:
     rng = np.random.default_rng(0)
     pattern = sparse_pattern(rng, 30, 40, 200)
-    w, x = jnp.asarray(rng.normal(size=pattern.nnz)), jnp.asarray(rng.normal(size=(40, 2)))
-    for argument in (0, 1):
-        found, expected = (
-            jax.grad(lambda w, x, follow=follow: (ops.matvec(pattern, w, x, spikes=follow) ** 2).sum(), argument)(w, x)
+    w, x = rng.normal(size=pattern.nnz).astype(np.float32), rng.normal(size=(40, 2)).astype(np.float32)
+
+    @jax.jit
+    def slopes(w: jax.Array, x: jax.Array) -> list[tuple]:
+        return [
+            jax.grad(lambda w, x, follow=follow: (ops.matvec(pattern, w, x, spikes=follow) ** 2).sum(), (0, 1))(w, x)
             for follow in (True, False)
-        )
+        ]
+
+    for found, expected in zip(*slopes(w, x), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
@@ -134,16 +144,15 @@ def test_what_a_current_passes_on_is_its_integral_also_where_time_constants_are_
     nodes, weights = np.polynomial.legendre.leggauss(40)
     s = (nodes + 1) / 2
     expected = (weights / 2 * a[:, None] * np.exp(-a[:, None] * (1 - s) - b[:, None] * s)).sum(1)
-    found = passed_on(jnp.exp(-jnp.asarray(a)), jnp.exp(-jnp.asarray(b)))
+    found, slope = jax.jit(jax.vmap(jax.value_and_grad(passed_on)))(np.exp(-a), np.exp(-b))
     np.testing.assert_allclose(found, expected, rtol=1e-9)
-    slope = jax.vmap(jax.grad(passed_on))(jnp.exp(-jnp.asarray(a)), jnp.exp(-jnp.asarray(b)))
     assert np.isfinite(slope).all(), "also where the closed form divides by 0"
 
 
 @pytest.mark.parametrize("surrogate", SURROGATES)
 def test_spikes_have_the_derivative_of_their_surrogate(surrogate: str) -> None:
     above = jnp.asarray([-9.0, -1.0, 0.0, 0.5, 3.0])
-    value, slope = jax.vmap(jax.value_and_grad(lambda x: spike(x, surrogate, 2.0)))(above)
+    value, slope = jax.jit(jax.vmap(jax.value_and_grad(lambda x: spike(x, surrogate, 2.0))))(above)
     assert value.tolist() == [0, 0, 0, 1, 1], "strictly above the threshold"
     x = np.abs(np.asarray(above)) / 2
     shape = {"triangular": np.maximum(1 - x, 0), "fast-sigmoid": 1 / (1 + x) ** 2, "relu": 0.3 * np.maximum(1 - x, 0)}
@@ -182,12 +191,17 @@ def test_the_cell_spikes_as_the_simulated_network_of_shiu_does() -> None:
     )
     model = ConnectomeModel.wire(conditions, WithCurrent())
     params = {
-        "weights": 0.275 * jnp.asarray(brain.counts, float), "log_time_constants": jnp.zeros(n), "bias": jnp.zeros(n),
+        "weights": jnp.asarray(0.275 * brain.counts), "log_time_constants": np.zeros(n), "bias": np.zeros(n),
         **model.own_start(),
     }  # fmt: skip
-    nothing = jnp.zeros((steps, 1, 1))
-    _, seen = jax.jit(run_window)(model, params, model.rest(), nothing, nothing > 0)
-    spikes = np.asarray(model.neuron.output(model.constants(params), seen.states))[1:, :, 0]
+    nothing = np.zeros((steps, 1, 1))
+
+    @jax.jit
+    def output(params: dict) -> jax.Array:
+        _, seen = run_window(model, params, model.rest(), nothing, nothing > 0)
+        return model.neuron.output(model.constants(params), seen.states)
+
+    spikes = np.asarray(output(params))[1:, :, 0]
     assert expected.sum() > 200 and (expected.sum(0) > 0).sum() > n / 2
     # What is after a step in the cell is sent in it by the simulator.
     np.testing.assert_array_equal(spikes, expected[: len(spikes)])
@@ -198,11 +212,11 @@ def test_the_cell_spikes_as_the_simulated_network_of_shiu_does() -> None:
     ("kind", "batch", "delay", "clears", "surrogate", "stored", "drive", "n", "firing"),
     [
         (LIF, 1, 1, True, "fast-sigmoid", "float32", "none", 1203, None),
-        (LIF, 3, 0, False, "relu", "float32", "dense", 203, FIRING),
-        (LIF, 2, 2, True, "triangular", "bfloat16", "anatomical", 203, None),
-        (AdaptiveLIF, 2, 1, True, "triangular", "float32", "none", 203, FIRING),
+        (LIF, 3, 0, False, "triangular", "float32", "dense", 203, FIRING),
+        pytest.param(LIF, 2, 2, True, "relu", "bfloat16", "anatomical", 203, None, marks=pytest.mark.slow),
+        pytest.param(AdaptiveLIF, 2, 1, True, "triangular", "float32", "none", 203, FIRING, marks=pytest.mark.slow),
         pytest.param(AdaptiveLIF, 3, 0, False, "fast-sigmoid", "float32", "dense", 203, None, marks=pytest.mark.slow),
-        pytest.param(AdaptiveLIF, 2, 2, True, "relu", "bfloat16", "anatomical", 203, FIRING, marks=pytest.mark.slow),
+        (AdaptiveLIF, 2, 2, True, "relu", "bfloat16", "anatomical", 203, FIRING),
     ],
 )
 def test_a_compiled_window_is_the_learners_own(
@@ -236,24 +250,22 @@ def test_a_compiled_window_is_the_learners_own(
     for group, synapses in (("drive", model.drive), ("inputs", model.inputs)):
         if synapses is not None:
             params[group] = jnp.asarray(rng.normal(0.1, 0.3, synapses.strengths_shape), jnp.float32)
-    external = None if inputs is None else jnp.asarray(rng.normal(size=(steps, inputs.sources, batch)), jnp.float32)
+    external = None if inputs is None else rng.normal(size=(steps, inputs.sources, batch)).astype(np.float32)
     learner = WindowedLearner(steps, "neuron", "trace", trace_dtype=stored, firing=firing)
-    counted = jnp.asarray(rng.random((3, steps, batch)) < 0.8, jnp.float32)
-    values = jnp.asarray(rng.random((3, steps, units, batch)), jnp.float32)
-    scored = jnp.asarray(rng.random((3, steps, 1, 1)) < 0.4, jnp.float32) * jnp.ones_like(values)
-
-    def windows(params: dict) -> list:
-        memory, found = learner.start(model, batch, model.groups), []
-        for value, weight, counts in zip(values, scored, counted, strict=True):
-            window = WindowArrays(value, value > 0.3, value, weight, external=external, counted=counts)
-            result, memory = learner.step(model, params, memory, window, model.groups)
-            found.append(result)
-        return [found, memory.traces, memory.firing]
+    counted = (rng.random((3, steps, batch)) < 0.8).astype(np.float32)
+    values = rng.random((3, steps, units, batch)).astype(np.float32)
+    scored = (rng.random((3, steps, 1, 1)) < 0.4).astype(np.float32) * np.ones_like(values)
 
     def compiled_or_not(which: str) -> list:
         with ops.use(which):
             # A function of its own: JAX would take the program that it has compiled of the same one.
-            return jax.jit(lambda params: windows(params))(params)
+            step = jax.jit(lambda memory, window: learner.step(model, params, memory, window, model.groups))
+            memory, found = jax.jit(lambda: learner.start(model, batch, model.groups))(), []
+            for value, weight, counts in zip(values, scored, counted, strict=True):
+                window = WindowArrays(value, value > 0.3, value, weight, external=external, counted=counts)
+                result, memory = step(memory, window)
+                found.append(result)
+            return [found, memory.traces, memory.firing]
 
     calls: list[str] = []
     call = compiled_cells.handler
@@ -265,12 +277,13 @@ def test_a_compiled_window_is_the_learners_own(
     assert any(name.startswith(code) for name in calls)
     assert firing is None or mine[0][-1].firing.penalty > 0
     gradient = mine[0][-1].gradient
-    assert all(jnp.abs(gradient[one.key]).max() > 0 for one in neuron.parameters if not one.fixed), "somebody spiked"
+    assert all(np.abs(gradient[one.key]).max() > 0 for one in neuron.parameters if not one.fixed), "somebody spiked"
     near = {"rtol": 2e-2, "atol": 2e-2} if stored == "bfloat16" else {"rtol": 1e-4, "atol": 2e-6}
     assert jax.tree.structure(mine) == jax.tree.structure(others)
     for found, expected in zip(jax.tree.leaves(mine), jax.tree.leaves(others), strict=True):
-        scale = max(1e-6, float(jnp.abs(expected.astype(jnp.float32)).max()))
-        np.testing.assert_allclose(found.astype(jnp.float32) / scale, expected.astype(jnp.float32) / scale, **near)
+        one, other = np.asarray(found, np.float32), np.asarray(expected, np.float32)
+        scale = max(1e-6, float(np.abs(other).max()))
+        np.testing.assert_allclose(one / scale, other / scale, **near)
 
 
 @NATIVE
@@ -281,7 +294,7 @@ def test_compiled_windows_are_the_learners_own_on_every_processor(instructions: 
     tests = f"{__file__}::{test_a_compiled_window_is_the_learners_own.__name__}"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow", tests]
     ran = subprocess.run(command, env={**os.environ, "CONNFIT_ISA": instructions}, capture_output=True, text=True)
-    assert ran.returncode == 0 and "4 passed" in ran.stdout, ran.stdout
+    assert ran.returncode == 0 and "3 passed" in ran.stdout, ran.stdout
 
 
 def test_a_cell_that_changes_the_step_has_no_compiled_window() -> None:
@@ -304,24 +317,30 @@ def test_slopes_follow_from_potential_current_and_whether_a_neuron_is_free(neuro
     names = ("time_constants", *(one.name for one in neuron.parameters))
     theta = {name: jnp.asarray(rng.uniform(0.1, 0.9, (50, 1)), jnp.float32) for name in names}
     h = tuple(jnp.asarray(rng.normal(size=(4, 50, 2)), jnp.float32) for _ in neuron.states)
-    at = neuron.for_slopes(theta, h, (h[0],))
+    at = jax.jit(neuron.for_slopes)(theta, h, (h[0],))
     assert sum(one.nbytes for one in at) == arrays * h[0].nbytes and neuron.has_slopes
-    right = neuron.jacobian(theta, h, (h[0],))
-    jax.tree.map(np.testing.assert_array_equal, neuron.slopes(theta, at), (right.states, right.inputs))
+
+    @jax.jit
+    def slopes(theta: dict, h: tuple, at: tuple) -> tuple:
+        right = neuron.jacobian(theta, h, (h[0],))
+        return neuron.slopes(theta, at), (right.states, right.inputs)
+
+    jax.tree.map(np.testing.assert_array_equal, *slopes(theta, h, at))
 
 
 def test_times_that_are_counted_are_rounded_to_steps() -> None:
     """From a spike to the step in which a neuron moves again, as in Brian2: one step less is without moving."""
     neuron = LIF()
+    step = jax.jit(neuron.step)
     for step_s, frozen in ((1e-4, 21), (1e-3, 1), (5e-3, 0)):
         parameter = next(one for one in neuron.parameters if one.name == "refractory")
         theta = {"refractory": parameter.used(jnp.full((1, 1), 0.0022), step_s)}
         kept = {"membrane": 0.9, "synapse": 0.5, "threshold": 7.0, "response": 1.0, "base": 0.0, "time_constants": 0.5}
-        theta |= {name: jnp.full((1, 1), value) for name, value in kept.items()}
-        h, still = tuple(jnp.full((1, 1), value) for value in (8.0, 0.0, 0.0, 0.0)), 0
+        theta |= {name: np.full((1, 1), value, np.float32) for name, value in kept.items()}
+        h, still = tuple(np.full((1, 1), value, np.float32) for value in (8.0, 0.0, 0.0, 0.0)), 0
         for _ in range(40):
-            h = neuron.step(theta, h, (jnp.full((1, 1), 0.1),))
-            still += float(h[1][0, 0]) == 0
+            h = step(theta, h, (np.full((1, 1), 0.1, np.float32),))
+            still += float(np.asarray(h[1])[0, 0]) == 0
         assert still == frozen, step_s
 
 

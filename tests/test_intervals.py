@@ -47,7 +47,8 @@ def pair(rng: np.random.Generator, phi: float, frames: int, worse: float, seeds:
 
 
 @pytest.mark.parametrize(
-    ("phi", "frames", "seeds", "spread"), [(0.0, 200, 1, 0.0), (0.8, 200, 1, 0.0), (0.5, 200, 3, 0.1)]
+    ("phi", "frames", "seeds", "spread"),
+    [pytest.param(0.0, 200, 1, 0.0, marks=pytest.mark.slow), (0.8, 200, 1, 0.0), (0.5, 200, 3, 0.1)],
 )
 def test_the_interval_covers_a_known_difference(phi: float, frames: int, seeds: int, spread: float) -> None:
     rng = np.random.default_rng(11)

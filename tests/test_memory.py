@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from networks import random_connectome
+from small import first_fast
 
 from connfit.config import TrainConfig
 from connfit.errors import ConfigError
@@ -82,16 +83,16 @@ def compiled_bytes(
     ("recordings", "drive", "options", "strengths", "state_forcing"),
     [
         (1, "dense", {}, "free", 1.5),
-        (4, "dense", {}, "free", 1.5),
+        pytest.param(4, "dense", {}, "free", 1.5, marks=pytest.mark.slow),
         (4, "none", {"credit": "neuron"}, "free", 1.5),
-        (1, "dense", {}, "free", 0.0),
+        pytest.param(1, "dense", {}, "free", 0.0, marks=pytest.mark.slow),
         (4, "dense", {"trace_dtype": "bfloat16"}, "free", 0.0),
         (1, "none", {"carry": "history", "history": 32}, "free", 0.0),
         (2, "anatomical", {"carry": "none"}, "free", 0.0),
         (4, "dense", {"carry": "factorised"}, "free", 0.0),
         (1, "none", {}, "gain_per_neuron", 0.0),
         (2, "none", {}, "gain_per_type_pair", 0.0),
-        (1, "none", {"carry": "none"}, "gain_per_type_pair", 0.0),
+        pytest.param(1, "none", {"carry": "none"}, "gain_per_type_pair", 0.0, marks=pytest.mark.slow),
     ],
 )
 def test_the_estimate_is_what_a_compiled_step_holds(
@@ -177,7 +178,8 @@ def test_the_estimate_knows_an_indicator_gains_and_inputs(indicator: str, record
 
 
 @pytest.mark.parametrize(
-    "learner", [WindowedLearner(16), WindowedLearner(1, "neuron", "none"), WindowedLearner(16, "none", "none")]
+    "learner",
+    first_fast([WindowedLearner(16), WindowedLearner(1, "neuron", "none"), WindowedLearner(16, "none", "none")], 1),
 )
 def test_rmsprop_remembers_half_as_much(learner: WindowedLearner) -> None:
     model, params, cohort = problem(1)

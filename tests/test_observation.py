@@ -227,7 +227,7 @@ def test_declared_derivatives_are_those_of_forward_mode(kind: str) -> None:
     theta = {name: jnp.asarray(rng.uniform(0.2, 0.8, (NEURONS, 1))) for name in names}
     h = tuple(jnp.asarray(rng.normal(size=(3, NEURONS, 2))) for _ in neuron.states)
     x = tuple(jnp.asarray(rng.normal(size=(3, NEURONS, 2))) for _ in neuron.channels)
-    found, right = neuron.jacobian(theta, h, x), Neuron.jacobian(neuron, theta, h, x)
+    found, right = jax.jit(lambda *at: (neuron.jacobian(*at), Neuron.jacobian(neuron, *at)))(theta, h, x)
     rows = [(*each.states, *each.inputs, *(each.parameters[name] for name in names)) for each in (found, right)]
     for mine, other in zip(*rows, strict=True):
         for one, two in zip(mine, other, strict=True):
@@ -271,7 +271,7 @@ def test_eigenvalues_are_those_of_all_states_with_the_indicator_and_its_gains(ki
     def after(numbers: jax.Array) -> jax.Array:
         return ravel_pytree(advance(model, one.params, back(numbers), given, forced)[0])[0]
 
-    expected = np.linalg.eigvals(np.asarray(jax.jacrev(after)(flat)))
+    expected = np.linalg.eigvals(np.asarray(jax.jit(jax.jacrev(after))(flat)))
     shown = None if loop == "closed" else np.asarray(given[:, 0])
     found = jacobian_spectrum(model, one.params, start, inputs=shown, loop=loop, k=len(flat))
     assert found.size == len(expected) == NEURONS * (len(model.neuron.states) + model.delay)
@@ -288,7 +288,7 @@ def of_units_alone(indicator: str, phi: float = 1.0, **options: Any) -> tuple[Co
         connectome=brain, readout=readout, step_s=STEP_S, drive="none", state_forcing=phi, own_gains=True
     )
     model = ConnectomeModel.wire(given, observe(Rate(), indicator, step_s=STEP_S, **options))
-    zero, tau = jnp.zeros(UNITS), jnp.log(jnp.linspace(0.5, 4, UNITS))
+    zero, tau = jnp.zeros(UNITS), jnp.asarray(np.log(np.linspace(0.5, 4, UNITS)))
     params = {"weights": jnp.zeros(0), "log_time_constants": tau, "bias": zero, **model.own_start()}
     return model, model.with_gains(params)
 
@@ -302,7 +302,8 @@ def test_with_as_many_states_a_model_is_the_autoregression_of_its_poles(indicato
     model, params = of_units_alone(indicator, **named)
     values = np.random.default_rng(1).random((30, UNITS))
     shown = Shown(values[:, :, None], np.ones((30, UNITS, 1), bool))
-    predicted = np.asarray(rollout(model, params, State.at_rest(model), shown, readings).each)[:, :, 0]
+    run = jax.jit(lambda params: rollout(model, params, State.at_rest(model), shown, readings).each)
+    predicted = np.asarray(run(params))[:, :, 0]
     order = 1 + len(times)
     for unit in range(UNITS):
         tau = np.array([np.exp(params["log_time_constants"][unit]), *times])

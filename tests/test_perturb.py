@@ -69,7 +69,10 @@ def fixed_point(
     return rates
 
 
-@pytest.mark.parametrize(("drive", "state_forcing"), [("own", 0.0), ("mean", 0.0), ("none", 0.0), ("mean", 0.5)])
+@pytest.mark.parametrize(
+    ("drive", "state_forcing"),
+    [("own", 0.0), pytest.param("mean", 0.0, marks=pytest.mark.slow), ("none", 0.0), ("mean", 0.5)],
+)
 def test_rates_settle_where_the_equations_say(drive: str, state_forcing: float, float64: None) -> None:
     """With state forcing too: what units show is a background, which acts through the drive alone."""
     brain, readout, model, params = linear_brain(state_forcing=state_forcing)
@@ -139,7 +142,7 @@ def test_it_settles_at_the_training_mean() -> None:
     np.testing.assert_allclose(settled(one.model, one.params, mean).rates, rates, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("electrical", [0, 12])
+@pytest.mark.parametrize("electrical", [pytest.param(0, marks=pytest.mark.slow), 12])
 def test_silencing_is_the_brain_without_the_neurons_outputs(electrical: int, float64: None) -> None:
     brain = random_connectome(np.random.default_rng(2), 20, 4, electrical=electrical)
     rng, gone = np.random.default_rng(3), np.array([2, 5])

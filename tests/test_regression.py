@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 
 import jax.numpy as jnp
 import numpy as np
@@ -55,6 +56,7 @@ BY_PRE = np.where(np.asarray(BRAIN.signs) > 0, *STRENGTHS)
 C = READOUT.matrix.toarray()
 
 
+@lru_cache
 def simulated(frames: int = 40_000, seed: int = 1, state_forcing: float = 1.0) -> Recording:
     """Units that follow the model's own equations about the mean, by dense matrices, plus noise."""
     rng = np.random.default_rng(seed)
@@ -67,12 +69,10 @@ def simulated(frames: int = 40_000, seed: int = 1, state_forcing: float = 1.0) -
     return Recording("r", LEVEL + kept, READOUT.unit_names, 1.0).split(train=0.8, validation=0.1)
 
 
-RECORDING = simulated()
-
-
-def begin(model: RateModel, recording: Recording = RECORDING, ridge: float | None = None) -> RegressionStart:
+def begin(model: RateModel, recording: Recording | None = None, ridge: float | None = None) -> RegressionStart:
+    cohort = Cohort.from_recordings([recording or simulated()])
     return regression_start(
-        model, BRAIN, READOUT, jnp.asarray(BRAIN.counts, float), Cohort.from_recordings([recording]).training_frames(),
+        model, BRAIN, READOUT, jnp.asarray(BRAIN.counts, float), cohort.training_frames(),
         time_constant_s=0.2, drive_ridge=ridge,
     )  # fmt: skip
 
@@ -85,7 +85,8 @@ def model_of(drive: str = "dense", state_forcing: float = 1.0) -> RateModel:
 def test_known_coefficients_come_back(state_forcing: float, monkeypatch: pytest.MonkeyPatch) -> None:
     # The largest eigenvalue of the simulation is just above the autocorrelation of its first component.
     monkeypatch.setattr("connfit.models.init.regression_start._slowest", lambda _: 1.0)
-    found = begin(model_of(state_forcing=state_forcing), simulated(state_forcing=state_forcing))
+    recording = simulated() if state_forcing == 1 else simulated(state_forcing=state_forcing)
+    found = begin(model_of(state_forcing=state_forcing), recording)
     # 32,000 frames: standard errors are about 0.005 of a unit's own past, and 5 % of a factor that all units share.
     np.testing.assert_allclose(found.own, OWN, atol=0.02)
     assert found.factors == pytest.approx(STRENGTHS, rel=0.15)
@@ -97,15 +98,16 @@ def test_known_coefficients_come_back(state_forcing: float, monkeypatch: pytest.
 @pytest.mark.parametrize("drive", ["dense", "anatomical", "none"])
 def test_the_untrained_model_beats_units_by_themselves(drive: str) -> None:
     model = model_of(drive)
-    start, cohort = begin(model), Cohort.from_recordings([RECORDING])
+    recording = simulated()
+    start, cohort = begin(model), Cohort.from_recordings([recording])
     mean = cohort.mean_activity()
     params = init_params(model, BRAIN, READOUT, drive_start="regression", regression=start, mean_activity=mean)
     frames = slice(30_000, 31_000)
-    given = RECORDING.values[frames, :, None]
+    given = recording.values[frames, :, None]
     settled = np.asarray(open_rates(READOUT, mean))[:, None]
     forced = jnp.ones(given.shape, bool)
     y = np.asarray(predict(model, params, jnp.asarray(settled), given, forced)[1])[:-1, :, 0]
-    ahead, before = RECORDING.values[frames][1:] - mean, RECORDING.values[frames][:-1] - mean
+    ahead, before = recording.values[frames][1:] - mean, recording.values[frames][:-1] - mean
     alone = before * (before * ahead).sum(axis=0) / (before**2).sum(axis=0)
     wins = (ahead - (y - mean)).var(axis=0).sum() / (ahead - alone).var(axis=0).sum()
     # The simulation's noise is what no model can predict. With a dense drive the model's class holds the simulation.
@@ -183,9 +185,10 @@ def test_connections_that_would_make_the_model_grow_are_weakened(monkeypatch: py
 
 def test_missing_frames_have_no_influence() -> None:
     rng = np.random.default_rng(2)
-    seen = rng.random(RECORDING.values.shape) > 0.1
-    gaps = Recording("r", np.where(seen, RECORDING.values, np.nan), READOUT.unit_names, 1.0, mask=seen)
-    wrong = Recording("r", np.where(seen, RECORDING.values, 1e6), READOUT.unit_names, 1.0, mask=seen)
+    values = simulated().values
+    seen = rng.random(values.shape) > 0.1
+    gaps = Recording("r", np.where(seen, values, np.nan), READOUT.unit_names, 1.0, mask=seen)
+    wrong = Recording("r", np.where(seen, values, 1e6), READOUT.unit_names, 1.0, mask=seen)
     first, second = (begin(model_of(), one.split(train=0.8, validation=0.1)) for one in (gaps, wrong))
     np.testing.assert_array_equal(first.own, second.own)
     np.testing.assert_array_equal(first.factors, second.factors)
@@ -231,7 +234,7 @@ def test_all_starts_of_the_demo_run() -> None:
         init_params(model_of(), BRAIN, READOUT, drive_start="regression")
 
 
-@pytest.mark.parametrize("drive", ["none", "dense"])
+@pytest.mark.parametrize("drive", ["none", pytest.param("dense", marks=pytest.mark.slow)])
 def test_a_start_behind_an_indicator_is_that_of_what_the_indicator_saw(drive: str) -> None:
     """The same numbers from calcium, with the indicator in the model, as from rates; without it units look slow."""
     rng = np.random.default_rng(2)

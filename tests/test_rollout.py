@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from networks import Problem, dense_matrices, random_connectome
+from small import first_fast
 from test_state_forcing import NEURONS, RECORDED, SHARED, SINGLE, UNITS, problem
 
 import connfit
@@ -127,8 +128,10 @@ def test_a_run_is_the_equations(reads: np.ndarray, phi: float, forcing: bool, su
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize(
     ("reads", "phi", "fed_back"),
-    [(SHARED, 0.0, None), (SINGLE, 1.5, None), (SHARED, 0.6, [1, 4]), (SINGLE, 0.6, [1, 4]), (SHARED, 1.5, [])],
-    ids=["no forcing", "all fed back", "regions, some fed back", "some fed back", "none fed back"],
+    first_fast(
+        [(SINGLE, 1.5, None), (SHARED, 0.6, [1, 4]), (SHARED, 1.5, []), (SHARED, 0.0, None), (SINGLE, 0.6, [1, 4])], 3
+    ),
+    ids=["all fed back", "regions, some fed back", "none fed back", "no forcing", "some fed back"],
 )
 def test_a_learners_window_is_a_rollout(reads: np.ndarray, phi: float, fed_back: list[int] | None) -> None:
     """Both take the same step, however much of the drive is computed for all steps at once."""

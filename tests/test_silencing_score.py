@@ -56,7 +56,7 @@ def unseen(neurons: int) -> TrainingRange:
     return TrainingRange(*np.full((4, neurons), np.nan))
 
 
-@pytest.mark.parametrize("drive", ["own", "mean", "none"])
+@pytest.mark.parametrize("drive", ["own", "none", pytest.param("mean", marks=pytest.mark.slow)])
 def test_a_change_when_silenced_is_that_of_linear_algebra(drive: str, float64: None) -> None:
     problem, params = linear_model("dense" if drive != "none" else "none")
     w, e, c = (np.asarray(one, np.float64) for one in dense_matrices(problem, params))

@@ -101,7 +101,9 @@ def summed(learner: WindowedLearner, model: RateModel, params: dict, window: Win
 
 
 @pytest.mark.parametrize("reads", [SINGLE, SHARED], ids=["neurons", "regions"])
-@pytest.mark.parametrize(("phi", "drive"), [(1.0, "none"), (0.6, "dense"), (1.5, "dense")])
+@pytest.mark.parametrize(
+    ("phi", "drive"), [(1.0, "none"), pytest.param(0.6, "dense", marks=pytest.mark.slow), (1.5, "dense")]
+)
 def test_backpropagation_through_all_steps_is_autodiff(phi: float, drive: str, reads: np.ndarray) -> None:
     model, params, window = problem(phi, drive, reads=reads)
     assert (model.correction is None) == (reads is SINGLE)
@@ -114,7 +116,7 @@ def test_backpropagation_through_all_steps_is_autodiff(phi: float, drive: str, r
         np.testing.assert_allclose(gradient[key], value, **EXACT, err_msg=key)
 
 
-@pytest.mark.parametrize("phi", [0.6, 1.5])
+@pytest.mark.parametrize("phi", [pytest.param(0.6, marks=pytest.mark.slow), 1.5])
 def test_traces_fade_by_what_was_observed(phi: float) -> None:
     """D-RTRL has one gradient for every K, so a trace that crosses windows is right if it equals one long window."""
     model, params, window = problem(phi)
@@ -164,7 +166,7 @@ def test_traces_of_regions_beat_forgetting() -> None:
         assert error < without, key
 
 
-@pytest.mark.parametrize("phi", [0.6, 1.0, 1.5])
+@pytest.mark.parametrize("phi", [0.6, *(pytest.param(phi, marks=pytest.mark.slow) for phi in (1.0, 1.5))])
 def test_what_neurons_of_a_unit_keep_together_is_exact_without_connections(phi: float) -> None:
     """Disjoint units whose neurons have one time constant, and no other path: D-RTRL is backpropagation then.
 
@@ -198,11 +200,12 @@ def test_observed_units_are_met_and_neurons_move_as_little_as_can_be() -> None:
     rng = np.random.default_rng(1)
     rates, given = rng.random((NEURONS, 1)), rng.random((UNITS, 1))
     forced = np.array([True, False, True, True, False, True])
-    moved = np.asarray(correct(model, (jnp.asarray(rates),), jnp.asarray(given), jnp.asarray(forced)[:, None])[0])
+    corrected = jax.jit(lambda forced: correct(model, (jnp.asarray(rates),), jnp.asarray(given), forced)[0])
+    moved = np.asarray(corrected(forced[:, None]))
     seen = SHARED[forced]
     np.testing.assert_allclose(seen @ moved, given[forced], **EXACT)
     np.testing.assert_allclose(moved - rates, np.linalg.lstsq(seen, given[forced] - seen @ rates)[0], **EXACT)
-    free = np.asarray(correct(model, (jnp.asarray(rates),), jnp.asarray(given), jnp.zeros((UNITS, 1), bool))[0])
+    free = np.asarray(corrected(np.zeros((UNITS, 1), bool)))
     np.testing.assert_array_equal(free, rates)
 
 
@@ -210,10 +213,10 @@ def test_observed_units_are_met_and_neurons_move_as_little_as_can_be() -> None:
 def test_what_is_forced_cannot_grow(phi: float) -> None:
     """Whichever units were observed: errors that no unit shows stay what they are, others shrink."""
     model = problem(phi, reads=SHARED)[0]
+    map_from = jax.jit(lambda forced: correct(model, (jnp.eye(NEURONS),), jnp.zeros(forced.shape), forced)[0])
     for number in range(2**UNITS):
-        forced = jnp.asarray([number >> k & 1 == 1 for k in range(UNITS)])[:, None]
-        each = jnp.repeat(forced, NEURONS, axis=1)
-        map_of = np.asarray(correct(model, (jnp.eye(NEURONS),), jnp.zeros((UNITS, NEURONS)), each)[0])
+        forced = np.array([number >> k & 1 == 1 for k in range(UNITS)])[:, None]
+        map_of = np.asarray(map_from(np.repeat(forced, NEURONS, axis=1)))
         assert np.linalg.norm(map_of, 2) <= 1 + 1e-9, number
 
 

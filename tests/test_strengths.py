@@ -19,7 +19,10 @@ from connfit.models.gains import share_gains
 from connfit.models.maps import GainMap
 from connfit.training.learners import WindowedLearner, preset
 
+SLOW = pytest.mark.slow
 SHARED = ("gain_per_neuron", "gain_per_type_pair")
+FIRST = ("gain_per_neuron", pytest.param("gain_per_type_pair", marks=SLOW))
+"""Where the second differs by what `test_gradients_of_gains_are_those_of_free_strengths_summed_by_gain` sees."""
 
 STEPS = 12
 TYPES = ("a", "b", "", "c")
@@ -132,11 +135,11 @@ def test_every_connection_has_the_gain_of_its_group_and_its_own_magnitude(streng
     [
         ("gain_per_neuron", WindowedLearner(4, "network", "trace")),
         # Slow: its kind of gain and its learner are each in another case.
-        pytest.param("gain_per_type_pair", WindowedLearner(4, "network", "trace"), marks=pytest.mark.slow),
+        pytest.param("gain_per_type_pair", WindowedLearner(4, "network", "trace"), marks=SLOW),
         ("gain_per_type_pair", WindowedLearner(4, "neuron", "trace")),
         ("gain_per_neuron", WindowedLearner(4, "network", "none")),
         ("gain_per_type_pair", WindowedLearner(4, "neuron", "history", history=6)),
-        ("gain_per_neuron", WindowedLearner(4, "network", "factorised")),
+        pytest.param("gain_per_neuron", WindowedLearner(4, "network", "factorised"), marks=SLOW),
         ("gain_per_type_pair", WindowedLearner(4, "neuron", "factorised")),
     ],
     ids=lambda one: one if isinstance(one, str) else f"{one.credit}-{one.carry}",
@@ -151,7 +154,7 @@ def test_gradients_of_gains_are_those_of_free_strengths_summed_by_gain(
 
 
 @pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize("strengths", SHARED)
+@pytest.mark.parametrize("strengths", FIRST)
 def test_one_window_over_the_whole_recording_is_autodiff_through_a_plain_scan(strengths: str) -> None:
     shared, free, magnitudes, gain_of = problems(strengths)
 
@@ -165,7 +168,7 @@ def test_one_window_over_the_whole_recording_is_autodiff_through_a_plain_scan(st
 
 
 @pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize("strengths", SHARED)
+@pytest.mark.parametrize("strengths", FIRST)
 def test_d_rtrl_of_gains_does_not_depend_on_the_window(strengths: str) -> None:
     shared, *_ = problems(strengths)
     assert_same(run(preset("d-rtrl", window=3), shared), run(preset("d-rtrl", window=12), shared))
@@ -186,7 +189,7 @@ def test_there_is_a_trace_per_neuron_or_per_neuron_and_type_not_per_connection(s
     )
 
 
-@pytest.mark.parametrize("strengths", SHARED)
+@pytest.mark.parametrize("strengths", FIRST)
 def test_a_trace_fades_with_the_neuron_of_its_branch(strengths: str) -> None:
     problem = random_problem(4, electrical=6)
     brain = typed(problem.connectome)

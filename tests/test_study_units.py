@@ -38,7 +38,7 @@ def drawn(rng: np.random.Generator, frames: int, units: int, effects: np.ndarray
     )
 
 
-@pytest.mark.parametrize("spread", [0.0, 0.1])
+@pytest.mark.parametrize("spread", [pytest.param(0.0, marks=pytest.mark.slow), 0.1])
 def test_the_interval_covers_a_known_difference_of_the_median_unit(spread: float) -> None:
     """Units are drawn from a population whose median difference is known, frames from a process."""
     rng, trials, truth, covered = np.random.default_rng(3), 150, 0.02, 0

@@ -76,7 +76,7 @@ def test_recordings_side_by_side_are_as_each_alone(every: int) -> None:
         assert np.isnan(np.asarray(one_step)[first]).all() and np.isfinite(np.asarray(one_step)[first[0] + 1]).all()
 
 
-@pytest.mark.parametrize("substeps", [1, 3])
+@pytest.mark.parametrize("substeps", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_a_forecast_goes_on_as_the_recording_would_without_what_was_recorded(substeps: int) -> None:
     """A forecast is a prediction of a recording in which nothing was observed after the start."""
     model, movie = forecaster(substeps=substeps), uneven()[0]
