@@ -22,13 +22,14 @@ test: $(STAMP)
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow
 
-# The same tests with the oldest versions that pyproject.toml allows, in build/oldest; these warn of newer neighbours.
+# The same tests with the oldest versions that pyproject.toml allows, in build/oldest; these warn of newer neighbours,
+# and of what is deprecated, which Python shows no user.
 test-oldest: $(STAMP)
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python build/oldest
 	$(BIN)/uv pip install --quiet --python build/oldest --no-build --resolution lowest-direct -r pyproject.toml --extra test
 	$(BIN)/uv pip install --quiet --python build/oldest --no-deps .
-	build/oldest/bin/python -m pytest -W default -m "not slow" -n auto --maxprocesses 4 --dist loadfile
+	build/oldest/bin/python -m pytest -W default -W ignore::DeprecationWarning -m "not slow" -n auto --maxprocesses 4 --dist loadfile
 
 # Damaged files of every kind that is read, and answers of servers: 20,000 in about ten minutes on one core.
 fuzz: $(STAMP)

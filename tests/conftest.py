@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from file_server import FileServer
+from hypothesis import settings
 
 # Before anything imports NumPy or SciPy, which load their BLAS then: its threads wait for each other by spinning, which
 # on matrices as small as the tests' costs more than it gains, above all beside another worker. Subprocesses inherit it.
@@ -66,6 +67,9 @@ _share_programs()
 _one_thread()
 # Where in the source an operation was written: read in profiles, of which tests take none.
 os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
+# Example by example, a busy machine is slow without being wrong.
+settings.register_profile("connfit", deadline=None)
+settings.load_profile("connfit")
 
 
 def pytest_collection_finish() -> None:

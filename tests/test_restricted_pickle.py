@@ -48,7 +48,7 @@ def test_reads_what_pandas_writes(table: pd.DataFrame, protocol: int) -> None:
 def test_number_types_and_memory_orders(dtype: str, protocol: int) -> None:
     values = np.arange(12).reshape(3, 4).astype(dtype)
     labels = np.unique(np.array([0, 7, 86], np.uint16))
-    for table in (pd.DataFrame(values, labels), pd.DataFrame(np.asfortranarray(values), labels)[[3, 1]]):
+    for table in (pd.DataFrame(values, labels), pd.DataFrame(np.asfortranarray(values[:, [3, 1]]), labels, [3, 1])):
         found = read_pickled_frame(pickle.dumps(table, protocol), "x.pkl")
         np.testing.assert_array_equal(found.to_numpy(), table.to_numpy())
         assert found.index.tolist() == [0, 7, 86] and found.columns.tolist() == table.columns.tolist()
@@ -270,7 +270,8 @@ def broken(**changes: Any) -> bytes:
         (write(Reduce(Name("numpy", "dtype"), ("V8", 0, 1))), "type 'V8'"),
         (write({"a": 1}), "kind dict, not a table"),
         (pickle.dumps(pd.Series([1.0]), 4), "Series"),
-        (pickle.dumps(pd.DataFrame({0: ["text"]}), 4), "holds pandas"),
+        # Text has a type of its own since pandas 3.
+        (pickle.dumps(pd.DataFrame({0: ["text"]}), 4), "holds pandas|columns that are not numbers"),
         (pickle.dumps(pd.DataFrame({0: [[1], {}]}), 4), "columns that are not numbers"),
         (write(New(Name("pandas.core.frame", "DataFrame"), ())), "not a table"),
         (b"", "truncated, damaged"),

@@ -154,13 +154,13 @@ def _told() -> Iterator[None]:
 def study_progress() -> Iterator[Callable[[StudyProgress], None]]:
     """Show a bar over all fits of a study with the time left; without a terminal, a line for every tenth."""
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as Bar
 
-    bar = Bar(
+    from connfit._system.progress_bar import ProgressBar
+
+    bar = ProgressBar(
         TextColumn("{task.description}", markup=False), BarColumn(),
         TextColumn("{task.completed:.1f}/{task.total} fits"), TimeElapsedColumn(),
         TextColumn("{task.fields[left]}"), console=err_console,
-        disable=not err_console.is_terminal,
     )  # fmt: skip
     task = bar.add_task("study", total=None, left="")
     spoken: set[int] = set()

@@ -54,11 +54,13 @@ class IdPositions:
 @contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """Show a progress bar on standard error, only where that is a terminal; gives what is called with the progress."""
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    from connfit._system.progress_bar import ProgressBar
 
     console = Output(stderr=True)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with ProgressBar(*columns, console=console, transient=True) as bar:
         task = bar.add_task(visible(what), total=total)
         yield lambda done: bar.update(task, completed=done)
 

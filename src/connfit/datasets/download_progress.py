@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 @contextmanager
 def shown(console: Console | None = None) -> Iterator[Watch]:
     """Show downloads on a console, or stderr, while this is entered."""
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    from connfit._system.progress_bar import ProgressBar
 
     console = console or Output(stderr=True)
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     title = TextColumn("{task.description}", markup=False)
-    bar = Progress(title, *columns, console=console, disable=not console.is_terminal)
+    bar = ProgressBar(title, *columns, console=console)
 
     def say(text: str) -> None:
         console.print(literal(text), highlight=False, soft_wrap=True)

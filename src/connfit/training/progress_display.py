@@ -32,14 +32,15 @@ def show_progress(console: Console) -> Iterator[tuple[OnProgress, OnPrepared]]:
         What is to be called after every window, and once with what is fitted.
     """
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
+
+    from connfit._system.progress_bar import ProgressBar
 
     # In notebooks a bar is a widget.
     live = console.is_terminal or (console.is_jupyter and find_spec("ipywidgets") is not None)
-    bar = Bar(
+    bar = ProgressBar(
         TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.fields[state]}", markup=False),
         TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
-        console=console, disable=not live,
+        console=console, live=live,
     )  # fmt: skip
     task = bar.add_task("preparing, finding a start", total=None, state="")
     spoken: set[tuple[str, int]] = set()

@@ -157,10 +157,11 @@ def here_or_made(scale: float, seed: int) -> FlySurrogate:
 def making_progress() -> Iterator[Step]:
     """Show a bar on stderr, only where that is a terminal; gives the function to be told about steps."""
     from rich.console import Console
-    from rich.progress import Progress
+
+    from connfit._system.progress_bar import ProgressBar
 
     console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal) as bar:
+    with ProgressBar(console=console) as bar:
         task = bar.add_task("SURROGATE", total=None)
 
         def tell(what: str, done: int, total: int) -> None:
