@@ -224,7 +224,7 @@ def run_connfit(brain_file: str, implementation: str, steps: int) -> dict[str, A
     """Run the same wiring through whole training steps of connfit, D-RTRL and Adam."""
     from training import run
 
-    return {**run(brain_file, implementation, "neuron", min(steps, 1024), steps), "optimiser": "adam"}
+    return {**run(brain_file, implementation, "neuron", min(steps, 1024), steps, "rate"), "optimiser": "adam"}
 
 
 def in_process(*arguments: object) -> dict[str, Any]:

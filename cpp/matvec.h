@@ -43,6 +43,10 @@ CONNFIT_AVX2 CONNFIT_INLINE __m256 LoadAt(const float* x, const int32_t* at) {
   return _mm256_insertf128_ps(_mm256_castps128_ps256(low), high, 1);
 }
 
+// How far ahead of what is read once, weights and indices, it is asked for. The processor follows such streams by
+// itself, but not from one page of memory to the next: 4.6 against 6.7 ms for the whole call on a Sapphire Rapids.
+constexpr int64_t kStreamAhead = 256;
+
 // Four independent sums keep enough loads in flight.
 CONNFIT_AVX2 inline void MatvecSingleAvx2(const MatvecArgs& a, int64_t begin, int64_t end) {
   for (int64_t i = begin; i < end; ++i) {
@@ -50,6 +54,11 @@ CONNFIT_AVX2 inline void MatvecSingleAvx2(const MatvecArgs& a, int64_t begin, in
     int64_t e = a.indptr[i];
     const int64_t stop = a.indptr[i + 1];
     for (; e + 32 <= stop; e += 32) {
+#pragma GCC unroll 2
+      for (int k = 0; k < 2; ++k) {
+        __builtin_prefetch(a.w + e + kStreamAhead + 16 * k);
+        __builtin_prefetch(a.indices + e + kStreamAhead + 16 * k);
+      }
 #pragma GCC unroll 4
       for (int k = 0; k < 4; ++k) {
         sums[k] = _mm256_fmadd_ps(_mm256_loadu_ps(a.w + e + 8 * k), LoadAt(a.x, a.indices + e + 8 * k), sums[k]);

@@ -4,6 +4,7 @@
 // The number of partitions is part of the call, so the result does not depend on the threads.
 #pragma once
 
+#include "matvec.h"
 #include "simd.h"
 #include "threads.h"
 
@@ -44,7 +45,14 @@ CONNFIT_INLINE void ScatterSingle(const ScatterArgs& s, int64_t begin, int64_t e
   float* __restrict out = s.out;
   for (int64_t i = begin; i < end; ++i) {
     const float v = a.v[i * a.batch + s.first];
-    for (int64_t e = a.indptr[i]; e < a.indptr[i + 1]; ++e) out[a.indices[e]] += a.w[e] * v;
+    int64_t e = a.indptr[i];
+    const int64_t stop = a.indptr[i + 1];
+    for (; e + 16 <= stop; e += 16) {
+      __builtin_prefetch(a.w + e + kStreamAhead);
+      __builtin_prefetch(a.indices + e + kStreamAhead);
+      for (int k = 0; k < 16; ++k) out[a.indices[e + k]] += a.w[e + k] * v;
+    }
+    for (; e < stop; ++e) out[a.indices[e]] += a.w[e] * v;
   }
 }
 

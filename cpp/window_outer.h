@@ -128,6 +128,10 @@ CONNFIT_AVX2 CONNFIT_INLINE void WindowOuterEight(const WindowOuterArgs<Trace>& 
       }
     }
   }
+  if (kFull && kSingle && S == 1) {
+    __builtin_prefetch(a.trace + e + 128);
+    __builtin_prefetch(a.gradient + e + 128, 1);
+  }
   __m256 gradient = _mm256_setzero_ps();
   for (int64_t b = 0; b < batch; ++b) {
     const int64_t row = i * batch + b;
