@@ -74,7 +74,7 @@ def start(
             ("single", 80, False, "dense", 100.0),
             ("several", 80, True, "dense", 100.0),
         ],
-        3,
+        2,
     ),
 )
 def test_a_start_by_regression_is_that_of_matrices_of_all_pairs(

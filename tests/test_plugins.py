@@ -316,6 +316,7 @@ check_cell("toy-cell", *teacher(), options={"ceiling": 0.8})
 """
 
 
+@pytest.mark.slow
 def test_the_cell_keeps_the_contract(folder: Path) -> None:
     path = os.pathsep.join([str(folder), str(Path(__file__).parent)])
     ran = subprocess.run(

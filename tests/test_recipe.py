@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import pytest
 from rich.console import Console
-from small import student, write_files
+from small import search_little, student, write_files
 
 from connfit import config as configuration
 from connfit._system.stages import listening, tell
@@ -164,13 +164,15 @@ def test_the_test_part_decides_nothing(own, job, tmp_path):
     assert other.recipe == job.recipe
 
 
-def test_without_a_validation_part_the_last_fifth_of_training_decides(own):
+def test_without_a_validation_part_the_last_fifth_of_training_decides(own, monkeypatch):
+    search_little(monkeypatch)
     made = prepare(_auto(msgspec.structs.replace(own, data=msgspec.structs.replace(own.data, validation=0.0))))
     assert made.recipe.tuned_on == "the last fifth of train"
     assert made.recipe.chosen
 
 
-def test_a_run_keeps_what_was_found_and_studies_find_it_anew(own, tmp_path):
+def test_a_run_keeps_what_was_found_and_studies_find_it_anew(own, tmp_path, monkeypatch):
+    search_little(monkeypatch)
     config = _auto(own)
     fitted = start(config, tmp_path / "run")
     record = json.loads((tmp_path / "run" / "record.json").read_text())

@@ -109,7 +109,7 @@ VARIANTS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("variant", first_fast(VARIANTS, 3))
+@pytest.mark.parametrize("variant", first_fast(VARIANTS, 2))
 def test_interrupted_after_every_epoch(files: Path, tmp_path: Path, variant: str) -> None:
     assignments, epochs = VARIANTS[variant]
     config = own(files, *assignments)

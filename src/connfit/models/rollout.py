@@ -80,7 +80,7 @@ class State(NamedTuple):
                 "model.rest() or from where a run ended"
             )
         nothing = jnp.zeros((model.units, neurons.rates.shape[1]), neurons.rates.dtype)
-        return cls(neurons, nothing, nothing > 0, nothing)
+        return cls(neurons, nothing, jnp.zeros(nothing.shape, bool), nothing)
 
     @classmethod
     def at_rest(cls, model: Model, runs: int = 1) -> State:

@@ -85,7 +85,8 @@ def _loop_gain(model: Model, strengths: Array, drive: sp.csr_array, readout: sp.
     start = sparse.apply(values, jnp.ones((units, 1), real))
     gain = 1.0
     for _ in range(rounds):
-        growth = float(growth_by_sweep(model, loop._replace(drive_strengths=values / gain), start)[0][-1])
+        growths, _ = growth_by_sweep(model, loop._replace(drive_strengths=values / gain), start)
+        growth = float(np.asarray(growths)[-1])
         if not 1e-3 < growth < 1e3:
             return 1.0
         gain *= growth

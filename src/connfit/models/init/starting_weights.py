@@ -130,7 +130,8 @@ def spectral_radius_of(model: Model, strengths: Array) -> float:
     """
     n = model.neurons
     if n <= 500:
-        columns = model.recurrent.apply(strengths, model.outputs(jnp.eye(n, dtype=strengths.dtype)))
+        unit_rates = jnp.asarray(np.eye(n, dtype=strengths.dtype), strengths.dtype)
+        columns = model.recurrent.apply(strengths, model.outputs(unit_rates))
         return float(np.abs(np.linalg.eigvals(np.asarray(columns, np.float64))).max(initial=0.0))
 
     matrix = _digest((model.recurrent, model.signs, strengths))
