@@ -142,9 +142,9 @@ def rate_adjoint(
     found: Params = {}
     after: dict[str, Any] = {}
     parameters = {parameter.name: parameter for parameter in model.parameters}
-    for name, value, kept in zip(OWN, back.own_gradient, back.own_trace, strict=True):
+    for name, value, trace in zip(OWN, back.own_gradient, back.own_trace, strict=True):
         if name in trained:
-            after[name] = (kept,)
+            after[name] = (trace,)
             parameter = parameters.get(name)
             key, slope = name, value
             if parameter is not None:
