@@ -31,7 +31,8 @@ CONNFIT_INLINE void RateStepRows(const RateStepArgs& a, int64_t begin, int64_t e
       if (a.others != nullptr) x += a.others[at];
       if (a.drive != nullptr) x += Rectified(a.drive[at]);
       received[at] = x;
-      a.after[at] = decay * a.rates[at] + (1.0f - decay) * Rectified(x);
+      // Said outright, or the compiler would round one way in vectors and another in what is left of a row.
+      a.after[at] = __builtin_fmaf(decay, a.rates[at], (1.0f - decay) * Rectified(x));
     }
   }
 }

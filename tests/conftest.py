@@ -124,16 +124,6 @@ def _kept_programs() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _quick_arrays() -> Iterator[None]:
-    """Make arrays without compiling anything."""
-    from quick_arrays import put_directly
-
-    with pytest.MonkeyPatch.context() as patch:
-        put_directly(patch.setattr)
-        yield
-
-
 @pytest.fixture(scope="session")
 def complete_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The `report.html` of a run directory to which every command has added its files; not to be changed."""

@@ -15,7 +15,7 @@ from small import first_fast
 
 from connfit.config import TrainConfig
 from connfit.errors import ConfigError
-from connfit.models import RateModel, Readout, tie_weights
+from connfit.models import RateModel, Readout, ops, tie_weights
 from connfit.models.cells import CELLS
 from connfit.models.connectome_model import ConnectomeModel, ModelConditions
 from connfit.models.input_map import input_map
@@ -149,7 +149,8 @@ def test_a_second_state_costs_its_traces_and_nothing_of_a_window_but_in_blocks(m
     assert in_blocks < held(1 << 40) - 1.3 * window
     # A plane of traces; parameter, moments and state of the calcium; two more traces of each of three parameters.
     arguments = 4 * (wiring + 8 * NEURONS)
-    assert in_blocks - compiled_bytes(model, params, learner, 1) - arguments < 1.3 * window
+    most = 0.4 if jax.__version_info__ >= (0, 10) else 1.3
+    assert in_blocks - compiled_bytes(model, params, learner, 1) - arguments < most * window
 
 
 @pytest.mark.parametrize(
@@ -196,9 +197,11 @@ def test_rmsprop_remembers_half_as_much(learner: WindowedLearner) -> None:
     assert rmsprop.parts["moments"] == adam.parts["moments"] / 2 == adam.parts["gradient"]
     assert {**adam.parts, "moments": 0} == {**rmsprop.parts, "moments": 0}
     saved = adam.total - rmsprop.total
-    held = compiled_bytes(model, params, learner, 1) - compiled_bytes(model, params, learner, 1, "rmsprop")
-    # Adam in one pass is given the gradients of all groups at once, where RMSprop makes those of neurons when needed.
-    assert held == pytest.approx(saved, abs=0.05 * saved + 8 * 4 * NEURONS)
+    jax.clear_caches()  # of what was traced for native code, in which Adam is given all gradients at once
+    with ops.use("portable"):
+        held = compiled_bytes(model, params, learner, 1) - compiled_bytes(model, params, learner, 1, "rmsprop")
+    jax.clear_caches()
+    assert held == pytest.approx(saved, rel=0.05)
 
 
 def test_the_estimate_counts_what_is_trained_and_does_not_grow_with_frames() -> None:

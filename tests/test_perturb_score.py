@@ -230,9 +230,7 @@ def test_sets_are_stimulated_and_read_together() -> None:
         changes = pulse_responses(
             of.model, of.params, [np.array(stimulated)], how, unit_of_strength=scale, mean=of.cohort.mean_activity()
         )
-        # Changes are differences of rates of about 10, of which float32 has steps of 1e-6; side by side they are summed
-        # in another order than by themselves.
-        assert values == pytest.approx(changes[0, responding].mean(), rel=1e-4, abs=2e-6)
+        assert values == pytest.approx(changes[0, responding].mean(), rel=1e-4, abs=1e-9)
     single_change, both = (
         pulse_responses(of.model, of.params, sites, how, unit_of_strength=scale, mean=of.cohort.mean_activity())
         for sites in (np.array([3, 5]), [np.array([3, 5])])

@@ -56,16 +56,8 @@ def rate_step(
     return after, received
 
 
-def _in_operators(
-    pattern: Pattern,
-    weights: Array,
-    sources: Array,
-    bias: Array,
-    decay: Array,
-    others: Array | None,
-    drive: Array | None,
-    rates: Array,
-) -> tuple[Array, Array]:
+def _in_operators(*operands: *Operands) -> tuple[Array, Array]:
+    pattern, weights, sources, bias, decay, others, drive, rates = operands
     x = matvec(pattern, weights, sources) + bias[:, None]
     x = x if others is None else x + others
     x = x if drive is None else x + jnp.maximum(drive, 0)

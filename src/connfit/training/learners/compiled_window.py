@@ -124,22 +124,27 @@ def compiled_window(
             side_by_side(right),
         )  # fmt: skip
     by_number, kept = window.own_gradient, window.own_trace
-    numbers = {parameter.name: parameter for parameter in model.parameters}
     for k, name in enumerate(cell.learned):
         if name not in trained:
             continue
         after[name] = tuple(
             kept[k, traced.index(q)] if q in traced else one for q, one in enumerate(traces[name])
         )  # fmt: skip
-        if (parameter := numbers.get(name)) is None:
-            found[name] = by_number[k]
-        else:
-            found[parameter.key] = parameter.gradient(by_number[k], params[parameter.key], model.step_s)
+        key, slope = as_stored(model, params, name, by_number[k])
+        found[key] = slope
     for parameter in model.parameters:
         if parameter.name in trained and parameter.key not in found:  # what counts, and has no derivative
             found[parameter.key] = jnp.zeros_like(params[parameter.key])
             after[parameter.name] = traces[parameter.name]
     return found, after
+
+
+def as_stored(model: Model, params: Params, name: str, slope: Float[Array, "N"]) -> tuple[str, Float[Array, "#N"]]:
+    """Return the key under which neurons' numbers of a group are stored, and the gradient of what is stored."""
+    parameter = next((one for one in model.parameters if one.name == name), None)
+    if parameter is None:
+        return name, slope
+    return parameter.key, parameter.gradient(slope, params[parameter.key], model.step_s)
 
 
 def _others(model: Model, forward: CompiledForward) -> dict[str, tuple[SynapticMap, Array, Array | None]]:

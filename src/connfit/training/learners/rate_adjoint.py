@@ -18,7 +18,7 @@ from connfit.models.forward import Trajectory, correct_adjoint, forcing_of
 from connfit.models.maps import GainMap, SparseMap
 from connfit.models.ops.rate_kernels import has_rates, rate_window
 from connfit.models.windows import arrived_of, run_steps
-from connfit.training.learners.compiled_window import COMPILED
+from connfit.training.learners.compiled_window import COMPILED, as_stored
 from connfit.training.learners.learner import WindowArrays, WindowResult, score_window
 from connfit.training.learners.window_sums import side_by_side
 
@@ -141,14 +141,10 @@ def rate_adjoint(
     )  # fmt: skip
     found: Params = {}
     after: dict[str, Any] = {}
-    parameters = {parameter.name: parameter for parameter in model.parameters}
     for name, value, trace in zip(OWN, back.own_gradient, back.own_trace, strict=True):
         if name in trained:
             after[name] = (trace,)
-            parameter = parameters.get(name)
-            key, slope = name, value
-            if parameter is not None:
-                key, slope = parameter.key, parameter.gradient(value, params[parameter.key], model.step_s)
+            key, slope = as_stored(model, params, name, value)
             found[key] = slope
     straight, gated = (back.left, back.trace_left), (back.gated, back.trace_gated)
     maps: dict[str, tuple[Any, tuple[Array, Array], Array | None]] = {
