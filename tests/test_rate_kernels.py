@@ -150,6 +150,28 @@ def test_a_step_and_its_derivative_are_those_of_the_operators(batch: int, more: 
     assert_close(back(slopes), plain(slopes))
 
 
+def test_a_step_rounds_alike_whatever_runs_beside() -> None:
+    """Responses are differences of runs, far smaller than rates."""
+    one, rng = relu_case(batch=1), np.random.default_rng(4)
+    pattern, n = pattern_of(one), one.brain.n
+
+    def draw(*shape: int) -> jax.Array:
+        return jnp.asarray(rng.normal(size=shape), jnp.float32)
+
+    fixed = draw(pattern.nnz), draw(n), abs(draw(n)) % 1
+    sources, others, drive, rates = draw(pattern.columns, 27), draw(n, 27), draw(n, 27), draw(n, 27)
+
+    def stepped(runs: slice) -> list[np.ndarray]:
+        weights, bias, decay = fixed
+        sent, *beside = (each[:, runs] for each in (sources, others, drive, rates))
+        return [np.asarray(found) for found in rate_step(pattern, weights, sent, bias, decay, *beside)]
+
+    whole = stepped(slice(None))
+    for runs in (slice(0, 2), slice(5, 12), slice(9, 27)):
+        for found, expected in zip(stepped(runs), whole, strict=True):
+            np.testing.assert_array_equal(found, expected[:, runs])
+
+
 def test_what_is_no_number_stays_so() -> None:
     """A fit that diverges is seen by its numbers."""
     one = relu_case(batch=1)
