@@ -48,10 +48,9 @@ def keep_programs(root: Path, environment: MutableMapping[str, str] = os.environ
         _delete_oldest(folder)
     except OSError:
         return None
-    environment |= {
-        FOLDER: str(folder),
-        **{name: value for name, value in SMALL_TOO.items() if name not in environment},
-    }
+    environment[FOLDER] = str(folder)
+    for name, value in SMALL_TOO.items():
+        environment.setdefault(name, value)
     warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache", UserWarning)
     return folder
 

@@ -29,19 +29,12 @@ from jaxtyping import Array, Bool, Float
 from connfit.errors import ConfigError
 from connfit.models.base import Model, Neurons, Params
 from connfit.models.forward import FedBack, Trajectory, correct, step
+from connfit.models.frame_loop import filled_up, loop_over
 from connfit.models.frame_steps import Within, frame_steps
 from connfit.models.neuron import as_states
 
-CHUNK = 64
-"""Model steps per call: what is held in memory does not depend on the length of a run."""
-
-LENGTHS = (1, 4, 16, CHUNK)
-"""Frames that a program is compiled for; a call with fewer is filled up, and no step is taken for what is filled."""
-
 Kept = TypeVar("Kept")
 Each = TypeVar("Each")
-Carried = TypeVar("Carried")
-Entries = TypeVar("Entries")
 
 
 class State(NamedTuple):
@@ -272,19 +265,6 @@ def rollout(
     return run._replace(each=each, within=inner)
 
 
-def filled_up(entries: Entries, frames: int) -> Entries:
-    """Fill arrays of K frames up with zeros to one of few lengths, so that there are few programs to compile."""
-    length = next((some for some in LENGTHS if frames <= some), -(-frames // CHUNK) * CHUNK)
-    if length == frames:
-        return entries
-
-    def longer(values: Array | np.ndarray) -> Array | np.ndarray:
-        pad = ((0, length - frames), *[(0, 0)] * (values.ndim - 1))
-        return np.pad(values, pad) if isinstance(values, np.ndarray) else jnp.pad(values, pad)
-
-    return jax.tree.map(longer, entries)
-
-
 @partial(jax.jit, static_argnames=("keep", "forcing", "substeps", "within"), donate_argnames=("kept",))
 def _rollout(
     model: Model, params: Params, state: State, shown: Shown, kept: Any, also: Any, noise: Noise | None,
@@ -329,28 +309,6 @@ def _rollout(
     start = State(neurons, reading.astype(kind), jnp.broadcast_to(to_show, reading.shape), beyond.astype(kind))
     (state, kept), (each, inner) = loop_over(one_frame, (start, kept), (shown, noise, also), frames)
     return Run(state, kept, each, inner)
-
-
-def loop_over(
-    step: Callable[[Carried, Entries], tuple[Carried, Each]], carried: Carried, entries: Entries, count: Array
-) -> tuple[Carried, Each]:
-    """Scan over the first entries, as many as a traced `count` says; what is left of the others is 0.
-
-    As `jax.lax.scan` otherwise, whose number of steps is part of the program. Not for reverse differentiation.
-    """
-    step = jax.jit(step, inline=True)  # traced once for the shapes and the loop
-    length = jax.tree.leaves(entries)[0].shape[0]
-
-    def entry(k: Array | int) -> Entries:
-        return jax.tree.map(lambda all_of_them: jnp.asarray(all_of_them)[k], entries)
-
-    def stepped(k: Array, now: tuple[Carried, Each]) -> tuple[Carried, Each]:
-        carried, each = step(now[0], entry(k))
-        return carried, jax.tree.map(lambda stacked, new: stacked.at[k].set(new), now[1], each)
-
-    _, shapes = jax.eval_shape(step, carried, jax.eval_shape(entry, 0))
-    empty = jax.tree.map(lambda of: jnp.zeros((length, *of.shape), of.dtype), shapes)
-    return jax.lax.fori_loop(0, count, stepped, (carried, empty))
 
 
 def advance(

@@ -16,7 +16,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from connfit.models.base import Model, Params
-from connfit.models.rollout import CHUNK, Limits, Shown, State, readings, rollout
+from connfit.models.frame_loop import CHUNK
+from connfit.models.rollout import Limits, Shown, State, readings, rollout
 from connfit.models.shelf import Shelf, empty_shelf, shelve
 from connfit.recordings import Recording
 from connfit.recordings.frame_blocks import Stored
