@@ -35,12 +35,17 @@ def filled_up(entries: Entries, frames: int) -> Entries:
 
 
 def loop_over(
-    step: Callable[[Carried, Entries], tuple[Carried, Each]], carried: Carried, entries: Entries, count: Array
+    step: Callable[[Carried, Entries], tuple[Carried, Each]],
+    carried: Carried,
+    entries: Entries,
+    count: Array | np.int32 | None,
 ) -> tuple[Carried, Each]:
     """Scan over the first entries, as many as a traced `count` says; what is left of the others is 0.
 
-    As `jax.lax.scan` otherwise, whose number of steps is part of the program. Not for reverse differentiation.
+    None: over all, by `jax.lax.scan`, which alone can be differentiated backwards.
     """
+    if count is None:
+        return jax.lax.scan(step, carried, entries)
     step = jax.jit(step, inline=True)  # traced once for the shapes and the loop
     length = jax.tree.leaves(entries)[0].shape[0]
 

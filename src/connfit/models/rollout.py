@@ -219,7 +219,7 @@ def rollout(
     substeps: int = 1,
     within: Within | None = None,
 ) -> Run[Kept, Each]:
-    """Run a model on; compiled once for each set of shapes.
+    """Run a model on; compiled once for each set of shapes, of which the number of frames is none up to `CHUNK`.
 
     Parameters
     ----------
@@ -248,28 +248,27 @@ def rollout(
     within
         What is kept after each of these as well, as `Run.within` [K, substeps, ...].
     """
-    frames = shown.values.shape[0]
+    frames, arrays = shown.values.shape[0], (model, params, state, kept, also, noise, limits, held, current)
+    options = {"keep": keep, "forcing": forcing, "substeps": substeps, "within": within}
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((arrays, shown))):
+        # Within a program of the caller's, of which the number of frames is part, and which may be differentiated.
+        return _rollout(model, params, state, shown, kept, also, noise, limits, held, current, None, **options)
     shown, noise, also = filled_up((shown, noise, also), frames)
     run = _rollout(
-        model, params, state, shown, kept, also, noise, limits, held, current, np.int32(frames),
-        keep=keep, forcing=forcing, substeps=substeps, within=within,
+        model, params, state, shown, kept, also, noise, limits, held, current, np.int32(frames), **options
     )  # fmt: skip
     if frames == shown.values.shape[0]:
         return run
-
-    def first(stacked: Array) -> Array | np.ndarray:
-        # On the host: a slice by JAX would be one more program for each number of frames.
-        return stacked[:frames] if isinstance(stacked, Tracer) else np.asarray(stacked)[:frames]
-
-    each, inner = jax.tree.map(first, (run.each, run.within))
+    # On the host: a slice by JAX would be one more program for each number of frames.
+    each, inner = jax.tree.map(lambda stacked: np.asarray(stacked)[:frames], (run.each, run.within))
     return run._replace(each=each, within=inner)
 
 
 @partial(jax.jit, static_argnames=("keep", "forcing", "substeps", "within"), donate_argnames=("kept",))
 def _rollout(
     model: Model, params: Params, state: State, shown: Shown, kept: Any, also: Any, noise: Noise | None,
-    limits: Limits | None, held: Held | None, current: Array | None, frames: Array, *, keep: Keep[Any, Any],
-    forcing: bool, substeps: int, within: Within | None,
+    limits: Limits | None, held: Held | None, current: Array | None, frames: Array | np.int32 | None, *,
+    keep: Keep[Any, Any], forcing: bool, substeps: int, within: Within | None,
 ) -> Run[Any, Any]:  # fmt: skip
     strengths, kind = model.readout_strengths(params), state.rates.dtype
     theta, neuron = model.constants(params), model.neuron
