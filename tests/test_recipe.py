@@ -263,8 +263,9 @@ def test_unknown_option_of_the_start_is_an_error():
 def test_the_best_trial_of_rates_is_not_lost():
     """A fit is never worse on validation than the best short training that its rates were found from."""
     from connfit.config import TrainConfig
-    from connfit.training.fit import TRIAL, train
+    from connfit.training.fit import train
     from connfit.training.learners import WindowedLearner
+    from connfit.training.learning_rates import TRIAL
 
     made = student()
     fitted = train(
