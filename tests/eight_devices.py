@@ -36,21 +36,11 @@ def ask(*cases: str, timeout: float = 500) -> dict[str, Any]:
     return dict(json.loads(line) for line in ended.stdout.splitlines())
 
 
-def gradients(cell: str, kind: str, rule: str, devices: int) -> dict[str, list[float]]:
-    """For each group, how much the gradients of all windows differ from those of one device, and their size.
-
-    They are Adam's first moment, which is linear in them: without clipping, and with rates of 0, it is their mean.
-    """
-    import jax
+def case_of(cell: str, kind: str) -> Any:
+    """A model with parameters, and a window of what it is shown."""
     import jax.numpy as jnp
-    import numpy as np
-    from networks import pieces
 
     from connfit.models import tie_weights
-    from connfit.training.device_steps import ManyDevices, ModelOnDevices, OneDevice, StepProgram
-    from connfit.training.learners import WindowedLearner
-    from connfit.training.optimiser import OPTIMISERS
-    from connfit.training.step import StepOptions
 
     if cell == "observed":
         from test_observation import case as observed
@@ -71,6 +61,59 @@ def gradients(cell: str, kind: str, rule: str, devices: int) -> dict[str, list[f
         from networks import random_problem
 
         one = random_problem(3, drive="anatomical", learned_readout=True, electrical=3)
+    return one
+
+
+def followed(cell: str, kind: str, devices: int) -> dict[str, float]:
+    """How much the readings of runs in blocks differ from those of one device, in units of the largest."""
+    import numpy as np
+
+    from connfit.models.rollout import Limits, Shown
+    from connfit.models.track_runs import WholeRuns
+    from connfit.training.device_steps import ModelOnDevices
+    from connfit.training.learners import WindowedLearner
+
+    one = case_of(cell, kind)
+    model, params, window = one.model, one.params, one.window
+    external = None if window.external is None else np.asarray(window.external)
+    shown = Shown(np.asarray(window.inputs), np.asarray(window.forced), external)
+    steps, units, runs = shown.values.shape
+    high = np.full((units, 1), np.quantile(shown.values, 0.9))
+    limits = Limits(np.full((units, 1), -np.inf), np.repeat(high, runs, axis=1))
+    places = np.full((steps, runs), 64)
+    places[: 2 * runs].flat[: 2 * runs] = np.arange(runs, 3 * runs)
+    width = 3 * runs
+    last = Shown(np.repeat(shown.values[:1], 3, axis=2), np.ones((1, units, width), bool))
+    found = []
+    here = ModelOnDevices.of(model, params, WindowedLearner(4, **RULES["hybrid"]), devices)
+    for way in (WholeRuns(model, params, 2), here.runs(params, 2)):
+        state = way.settled(shown.part(slice(0, 1)), limits)
+        shelf = way.shelf(state, np.arange(runs))
+        state, read = way.follow(state, shown, limits)
+        state, shelf, again = way.follow_and_shelve(state, shown, limits, shelf, places)
+        alone = way.ahead(shelf, last, Shown.nothing(model, 5, width), Limits(limits.low, high))
+        found.append({key: np.asarray(v) for key, v in (("shown", read), ("shelved", again), ("ahead", alone))})
+    whole, many = found
+    assert all(whole[key].shape == many[key].shape and np.ptp(whole[key]) > 0 for key in whole)
+    return {key: float(np.abs(whole[key] - many[key]).max() / np.abs(whole[key]).max()) for key in whole}
+
+
+def gradients(cell: str, kind: str, rule: str, devices: int) -> dict[str, list[float]]:
+    """For each group, how much the gradients of all windows differ from those of one device, and their size.
+
+    They are Adam's first moment, which is linear in them: without clipping, and with rates of 0, it is their mean.
+    """
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+    from networks import pieces
+
+    from connfit.training.device_steps import ManyDevices, ModelOnDevices, OneDevice, StepProgram
+    from connfit.training.learners import WindowedLearner
+    from connfit.training.optimiser import OPTIMISERS
+    from connfit.training.step import StepOptions
+
+    one = case_of(cell, kind)
     window = one.window
     if kind == "own":
         units = np.array([0, 2])
@@ -181,6 +224,9 @@ if __name__ == "__main__":
             cell, kind, rule, devices = options
             with jax.enable_x64(True):
                 answer = gradients(cell, kind, rule, int(devices))
+        elif what == "followed":
+            with jax.enable_x64(True):
+                answer = followed(options[0], options[1], int(options[2]))
         elif what == "losses":
             answer = losses(options[0], int(options[1]), int(options[2]))
         else:

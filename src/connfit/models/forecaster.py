@@ -16,7 +16,8 @@ from connfit.models.base import Model, Params
 from connfit.models.frame_loop import CHUNK
 from connfit.models.frame_steps import Within, spike_bits
 from connfit.models.rollout import Each, Keep, Kept, Limits, Noise, Run, Shown, State, readings, rollout
-from connfit.models.tracks import MOST_RATES, Track, follow_tracks, settled
+from connfit.models.track_runs import TrackRuns, settled
+from connfit.models.tracks import MOST_RATES, Track, follow_tracks
 from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort
 from connfit.recordings.frame_blocks import Stored
@@ -36,12 +37,15 @@ class ModelForecaster:
         lacks run on the model's own prediction.
     name
         What tables call it.
+    runs
+        Of the model in blocks, by which recordings are followed; None: it is whole.
     """
 
     model: Model
     params: Params
     cohort: Cohort
     name: str = "connfit"
+    runs: TrackRuns | None = None
 
     @property
     def substeps(self) -> int:
@@ -121,7 +125,7 @@ class ModelForecaster:
             As of `connfit.models.rollout.rollout`; `also` has an entry for each frame, and is read in blocks.
         """
         limits = self.limits(recording)
-        state = settled(self, self.shown(recording, slice(0, 1)), limits)
+        state = settled(self.model, self.params, self.shown(recording, slice(0, 1)), limits)
         for block in self._chunks(frames):
             entries = jax.tree.map(lambda one, block=block: one[block], also)
             run = self._run(state, self.shown(recording, block), limits, keep, kept, entries)
@@ -242,7 +246,9 @@ class ModelForecaster:
             own = np.zeros((self.model.units, width), bool)
             own[each, np.arange(width)] = True
             # The state comes to rest on the frame before the first, again without the unit.
-            state = settled(self, _without(own, self.shown(recording, slice(begin - 1, begin))), limits)
+            state = settled(
+                self.model, self.params, _without(own, self.shown(recording, slice(begin - 1, begin))), limits
+            )
             for block in self._chunks(stop - begin):
                 shown = self.shown(recording, slice(begin - 1 + block.start, begin - 1 + block.stop))
                 run = self._run(state, _without(own, shown), limits, readings, None)

@@ -17,7 +17,18 @@ from jaxtyping import Array, Float
 from connfit._system import process_group
 from connfit.errors import ConfigError
 from connfit.models.base import INNOVATION_GAINS, NOISE_SCALE, Model, Params
-from connfit.models.blocks import AXIS, BlockFacts, Blocks, cut_model, device_mesh, gathered, spread
+from connfit.models.blocks import (
+    AXIS,
+    BlockFacts,
+    BlockRuns,
+    Blocks,
+    cut_model,
+    device_mesh,
+    gathered,
+    of_devices,
+    one_block,
+    spread,
+)  # fmt: skip
 from connfit.models.connectome_model import ConnectomeModel
 from connfit.training.learners.learner import Learner, WindowArrays
 from connfit.training.learners.windowed import WindowedLearner
@@ -142,6 +153,10 @@ class ModelOnDevices:
         """Put each block's part of parameters, or of moments of them, on its device."""
         return spread(self.mesh, lambda k: self.blocks.params(params, k, moments=moments))  # pyright: ignore[reportReturnType]
 
+    def runs(self, params: Params, substeps: int) -> BlockRuns:
+        """Return the model where it is with other parameters, of which each device is given its part."""
+        return BlockRuns(self.mesh, self.model, self.spread(params), substeps)
+
 
 @dataclass(frozen=True, eq=False)
 class ManyDevices:
@@ -259,18 +274,10 @@ class _OneBlock:
         return found
 
 
-def _one_block(tree: Any) -> Any:
-    return jax.tree.map(lambda leaf: leaf[0], tree)
-
-
-def _of_devices(tree: Any) -> Any:
-    return jax.tree.map(lambda leaf: leaf[None], tree)
-
-
 @partial(jax.jit, static_argnames=("mesh", "program", "batch"))
 def _start(model: ConnectomeModel, *, mesh: Mesh, program: StepProgram, batch: int) -> Any:
     def of_block(model: ConnectomeModel) -> Any:
-        return _of_devices(program.learner.start(_one_block(model), batch, program.groups))
+        return of_devices(program.learner.start(one_block(model), batch, program.groups))
 
     return jax.shard_map(of_block, mesh=mesh, in_specs=_BLOCK, out_specs=_BLOCK, check_vma=False)(model)
 
@@ -297,13 +304,13 @@ def _step(
     sizes: tuple[tuple[str, int], ...],
 ) -> Stepped[Any]:
     def of_block(blocks: Any, window: WindowArrays, rates: dict[str, Array]) -> Any:
-        model, facts, params, frozen, start, moments, memory = _one_block(blocks)
+        model, facts, params, frozen, start, moments, memory = one_block(blocks)
         *after, loss, norms, firing = take_step(
             model, params, frozen, start, moments, memory, window, rates,
             learner=program.learner, groups=program.groups, options=program.options,
             share=_OneBlock(model, facts, everywhere, dict(sizes)),
         )  # fmt: skip
-        return *_of_devices(after), loss, norms, firing
+        return *of_devices(after), loss, norms, firing
 
     step = jax.shard_map(
         of_block, mesh=mesh, in_specs=(_BLOCK, _ALL, _ALL), out_specs=(_BLOCK, _BLOCK, _BLOCK, _ALL, _ALL, _ALL),
