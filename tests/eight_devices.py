@@ -150,6 +150,38 @@ def gradients(cell: str, kind: str, rule: str, devices: int) -> dict[str, list[f
     return {k: [float(np.abs(v - many[k]).max()) / (size[k] or 1.0), size[k]] for k, v in one_device.items()}
 
 
+def estimated(devices: int) -> dict[str, Any]:
+    """What the estimate says of each part in blocks, the bytes of the arrays that are there, and its words."""
+    import jax
+    import jax.numpy as jnp
+    from small import student
+
+    from connfit.config import TrainConfig
+    from connfit.training.device_steps import ManyDevices, ModelOnDevices, StepProgram
+    from connfit.training.learners import preset
+    from connfit.training.memory import estimate_memory
+    from connfit.training.optimiser import OPTIMISERS
+    from connfit.training.step import StepOptions
+
+    def size(tree: Any) -> int:
+        return sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
+
+    one = student()
+    learner, groups = preset("d-rtrl", window=8), one.model.groups
+    estimate = estimate_memory(one.model, one.params, one.cohort, learner, TrainConfig(devices=devices), groups)
+    here = ModelOnDevices.of(one.model, one.params, learner, devices)
+    steps = ManyDevices.of(here, {}, None, StepProgram(learner, groups, StepOptions()))
+    given = {key: jnp.array(value) for key, value in one.params.items()}
+    params, moments = steps.place(given, OPTIMISERS["adam"].init(given))
+    assert not given  # used up: nothing is held twice
+    held = {
+        "wiring in blocks": size(here.model.recurrent), "parameters in blocks": size(params),
+        "moments in blocks": size((moments.mu, moments.nu)), "traces in blocks": size(steps.start(2).traces),
+    }  # fmt: skip
+    parts = {what: [estimate.parts[what], there] for what, there in held.items()}
+    return {"parts": parts, "report": estimate.report()}
+
+
 def small_fit(rule: str, devices: int, **options: Any) -> Any:
     """A short fit of the student."""
     from small import student
@@ -167,8 +199,12 @@ def small_fit(rule: str, devices: int, **options: Any) -> Any:
 
 def losses(rule: str, devices: int, epochs: int) -> list[float]:
     """Loss of each window of a fit, and its validation skill after each epoch; operators are the native ones."""
+    from connfit.models import tracks
     from connfit.models.ops import native
     from connfit.training.trainer import Trainer
+
+    if devices > 1:
+        tracks.WholeRuns = None  # epochs are compared where the blocks are
 
     found: list[float] = []
     check = Trainer._check
@@ -227,6 +263,8 @@ if __name__ == "__main__":
         elif what == "followed":
             with jax.enable_x64(True):
                 answer = followed(options[0], options[1], int(options[2]))
+        elif what == "memory":
+            answer = estimated(int(options[0]))
         elif what == "losses":
             answer = losses(options[0], int(options[1]), int(options[2]))
         else:

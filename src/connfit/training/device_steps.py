@@ -57,7 +57,7 @@ class DeviceSteps(Protocol):
     """A model where it is trained. What it holds of parameters and moments goes in with `place`, out with `whole`."""
 
     def place(self, params: Params, moments: optax.OptState) -> tuple[Params, optax.OptState]:
-        """Put parameters and their moments where they are trained."""
+        """Put parameters and their moments where they are trained; those that are given are used up."""
         ...
 
     def start(self, batch: int) -> Any:
@@ -179,9 +179,13 @@ class ManyDevices:
         return cls(on, on.spread(frozen), None if anchor is None else on.spread(anchor), program)
 
     def place(self, params: Params, moments: optax.OptState) -> tuple[Params, optax.OptState]:
-        return self.on.spread(params), _each_part(
-            moments, lambda part: self.on.spread(part, moments=True), lambda one: spread(self.on.mesh, lambda _: one)
+        return self._taken(params), _each_part(
+            moments, lambda part: self._taken(part, moments=True), lambda one: spread(self.on.mesh, lambda _: one)
         )
+
+    def _taken(self, whole: Params, *, moments: bool = False) -> Params:
+        """Spread arrays one after the other, and give up each: a process need not hold what its devices do twice."""
+        return {key: self.on.spread({key: whole.pop(key)}, moments=moments)[key] for key in tuple(whole)}
 
     def start(self, batch: int) -> Any:
         return _start(self.on.model, mesh=self.on.mesh, program=self.program, batch=batch)

@@ -265,6 +265,7 @@ class Trainer:
         Returns parameters, moments, the loss of each window, seconds and steps (without windows whose
         step is compiled first), the last learning rate, and what the history says of firing rates.
         """
+        steps, kind = self._step_sizes(state), jnp.result_type(float)
         params, moments = self._steps.place(state.params, state.optimiser)
         batches = self._batches(state)
         total = sum(self._window_count(members) for members in batches)
@@ -272,7 +273,6 @@ class Trainer:
         losses: list[float] = []
         firing: list[HostScore] = []
         done, untimed, rate = 0, 0, 0.0
-        steps, kind = self._step_sizes(state), jnp.result_type(float)
         began = time.perf_counter()
         for members in batches:
             memory = self._steps.start(len(members))
