@@ -111,8 +111,8 @@ def main() -> None:
             scores = evaluation.parts[part]
             quiet = scores.free_run_deterministic
             print(
-                f"{part}: skill {scores.skill(1):.3f}, FC of free runs {scores.free_run.fc_corr:.3f}, without residuals "
-                f"{np.nan if quiet is None else quiet.fc_corr:.3f}", flush=True,
+                f"{part}: skill {scores.skill(1):.3f}, FC of free runs {scores.free_run.fc_corr:.3f}, "
+                f"without residuals {np.nan if quiet is None else quiet.fc_corr:.3f}", flush=True,
             )  # fmt: skip
         return evaluation
 
