@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 # Where the shell forbids bytecode, every command that a test starts would compile all packages again: 5 s of CPU each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo docs test test-slow test-oldest fuzz faults kills bench bench-memory bench-fly check lint format schema clean
+.PHONY: demo docs test test-slow test-oldest fuzz faults kills bench bench-memory bench-growth bench-fly check lint format schema clean
 
 demo: $(STAMP)
 	$(BIN)/connfit demo
@@ -56,6 +56,10 @@ bench: $(STAMP)
 # Peak memory of whole commands beside what they say before (add --long for 200,000 frames).
 bench-memory: $(STAMP)
 	$(BIN)/python benchmarks/command_memory.py
+
+# From 0.75 to 100 million connections, and docs/growth.png: 14 GB, half an hour on a machine that does nothing else.
+bench-growth: $(STAMP)
+	$(BIN)/python benchmarks/growth.py --figure docs
 
 # The fly surrogate, for which the fly's real connections must be here (connfit data info fly-783-halves).
 bench-fly: $(STAMP)

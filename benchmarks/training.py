@@ -20,6 +20,7 @@ import tempfile
 import time
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from connfit._system.pages import with_huge_pages
 
@@ -31,35 +32,22 @@ TOLERANCE = 0.02
 
 def write_brain(path: Path, neurons: int, connections: int) -> None:
     """Write random wiring with log-normal in-degrees as a connectome file."""
-    import numpy as np
-    import pandas as pd
+    from connfit import write_random_connectome
 
-    from connfit.connectome import Connectome
-
-    rng = np.random.default_rng(0)
-    share = rng.lognormal(0, 1, neurons)
-    degree = np.minimum((share / share.sum() * connections).astype(np.int64), neurons // 2)
-    missing = connections - degree.sum()
-    degree += missing // neurons
-    degree[: missing % neurons] += 1
-    indices = np.empty(connections, np.int32)
-    indptr = np.concatenate([[0], np.cumsum(degree)])
-    for i in range(neurons):
-        # Distinct presynaptic neurons without a permutation of all: random gaps, scaled to the range.
-        k = degree[i]
-        gaps = rng.random(k + 1)
-        positions = np.cumsum(gaps[:k]) / gaps.sum() * (neurons - k)
-        indices[indptr[i] : indptr[i + 1]] = positions.astype(np.int32) + np.arange(k, dtype=np.int32)
-    table = pd.DataFrame({"id": np.arange(neurons)}).assign(type="", region="", transmitter="", side="")
-    signs = rng.choice(np.array([1, 1, -1], np.int8), neurons)
-    counts = rng.geometric(0.3, connections).astype(np.int32)
-    Connectome("random", indptr, indices, counts, signs, table, notes={"random": True}).save(path)
+    write_random_connectome(path, neurons, connections)
 
 
 def run(
-    brain_file: str, implementation: str, credit: str, frames: int, steps: int, cell: str, devices: int = 1
-) -> dict[str, object]:
-    """Fit a random recording for a number of steps, in as many passes as that takes, and measure."""
+    brain_file: str,
+    implementation: str,
+    credit: str,
+    frames: int,
+    steps: int,
+    cell: str,
+    devices: int = 1,
+    recordings: int = 1,
+) -> dict[str, Any]:
+    """Fit random recordings side by side for a number of steps, in as many passes as that takes, and measure."""
     units = UNITS
     began = float(os.environ["CONNFIT_BENCH_BEGAN"])
     import jax.numpy as jnp
@@ -71,6 +59,7 @@ def run(
     from connfit.models.cells import find_cell
     from connfit.models.connectome_model import ModelConditions
     from connfit.recordings import Parts
+    from connfit.training.memory import estimate_memory
     from connfit.training.runs import peak_rss_bytes
 
     brain = cf.Connectome.load(brain_file)
@@ -79,9 +68,13 @@ def run(
     shares = sp.csr_array((np.ones(2 * brain.n), (rows, np.tile(np.arange(brain.n), 2))), shape=(units, brain.n))
     names = tuple(f"unit {k}" for k in range(units))
     readout = cf.Readout(shares, names)
-    values = rng.random((frames + 4, units), np.float32)
     parts = Parts((0, frames + 1), (frames + 1, frames + 1), (frames + 1, frames + 4))
-    cohort = cf.Cohort.from_recordings([cf.Recording("random", values, names, 1.2, parts=parts)])
+    cohort = cf.Cohort.from_recordings(
+        [
+            cf.Recording(f"random {k}", rng.random((frames + 4, units), np.float32), names, 1.2, parts=parts)
+            for k in range(recordings)
+        ]
+    )
     model = find_cell(cell).build(ModelConditions(connectome=brain, readout=readout, step_s=cohort.step_s))
     params = {
         "weights": jnp.asarray(rng.random(brain.m, np.float32) * (0.1 / brain.m * brain.n)),
@@ -95,13 +88,10 @@ def run(
     start = time.time()
     with ops.use(implementation):
         learner = cf.WindowedLearner(WINDOW, credit, "trace")
-        fitted = cf.train(
-            model,
-            params,
-            cohort,
-            learner,
-            cf.TrainConfig(epochs=max(1, steps // frames), warmup_frames=0, learning_rate=1e-5, devices=devices),
-        )
+        epochs = max(1, steps // frames)
+        config = cf.TrainConfig(epochs=epochs, warmup_frames=0, learning_rate=1e-5, devices=devices)
+        estimate = estimate_memory(model, params, cohort, learner, config, model.groups)
+        fitted = cf.train(model, params, cohort, learner, config)
     return {
         "benchmark": "training",
         "implementation": implementation,
@@ -112,11 +102,24 @@ def run(
         "units": units,
         "window": WINDOW,
         "frames": frames,
+        "recordings": recordings,
         "steps": fitted.performance["steps"],
         "ms_per_step": round(fitted.performance["ms_per_step"], 3),
         "first_step_s": round(start - began + fitted.performance["first_step_s"], 2),
         "peak_rss_bytes": peak_rss_bytes(),
+        "estimate_bytes": estimate.total,
     }
+
+
+def in_own_process(
+    brain_file: Path, implementation: str, credit: str, frames: int, steps: int, cell: str = "rate", recordings: int = 1
+) -> dict[str, Any]:
+    """Do `run` in a process of its own, with large pages, as the command line runs."""
+    settings = brain_file, implementation, credit, frames, steps, cell, recordings
+    environment = {**(with_huge_pages(os.environ) or os.environ), "CONNFIT_BENCH_BEGAN": str(time.time())}
+    command = [sys.executable, __file__, "--run", *map(str, settings)]
+    done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE)
+    return json.loads(done.stdout)
 
 
 def main() -> None:
@@ -127,11 +130,12 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1024, help="model steps of each run, whatever its frames")
     parser.add_argument("--only", nargs="+", choices=COMBINATIONS, default=list(COMBINATIONS))
     parser.add_argument("--cells", nargs="+", default=["rate"], help="kinds of neurons; the first is compared with")
-    parser.add_argument("--run", nargs=6, help=argparse.SUPPRESS)
+    parser.add_argument("--run", nargs=7, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.run:
-        brain_file, implementation, credit, frames, steps, cell = options.run
-        print(json.dumps(run(brain_file, implementation, credit, int(frames), int(steps), cell)))
+        brain_file, implementation, credit, frames, steps, cell, recordings = options.run
+        found = run(brain_file, implementation, credit, int(frames), int(steps), cell, recordings=int(recordings))
+        print(json.dumps(found))
         return
     neurons, connections = max(UNITS, int(NEURONS * options.scale)), int(CONNECTIONS * options.scale)
     uneven: list[dict] = []
@@ -142,11 +146,8 @@ def main() -> None:
         for cell, combination in product(options.cells, options.only):
             for frames in options.frames:
                 implementation, credit = combination.split("-")
-                settings = implementation, credit, frames, options.steps, cell
-                command = [sys.executable, __file__, "--run", brain_file, *settings]
-                environment = {**(with_huge_pages(os.environ) or os.environ), "CONNFIT_BENCH_BEGAN": str(time.time())}
-                done = subprocess.run(list(map(str, command)), env=environment, check=True, stdout=subprocess.PIPE)
-                line = lines[cell, combination, frames] = json.loads(done.stdout)
+                line = in_own_process(brain_file, implementation, credit, frames, options.steps, cell)
+                lines[cell, combination, frames] = line
                 fast = lines.get((cell, f"native-{credit}", frames), line)
                 if fast is not line:
                     line["ratio_to_native"] = round(line["ms_per_step"] / fast["ms_per_step"], 2)

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from connfit.connectome.formats.in_memory import connectome_from_graph, connectome_from_matrix
     from connfit.connectome.matching import match_units
     from connfit.connectome.nulls import make_null
+    from connfit.connectome.random_wiring import write_random_connectome
     from connfit.connectome.tables import connectome_from_tables
     from connfit.datasets.loading import list_datasets, load_connectome, load_recording, load_recordings
     from connfit.errors import ConnfitError
@@ -126,6 +127,7 @@ __all__ = [
     "start_magnitudes",
     "tie_weights",
     "train",
+    "write_random_connectome",
     "write_report",
 ]
 
@@ -189,6 +191,7 @@ _HOME = {
     "start_magnitudes": "connfit.models",
     "tie_weights": "connfit.models",
     "train": "connfit.training.fit",
+    "write_random_connectome": "connfit.connectome.random_wiring",
     "write_report": "connfit.report",
 }
 """Module of each public name. They are imported when they are first used, so that the command line starts at once."""

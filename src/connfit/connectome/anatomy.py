@@ -6,6 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from connfit.connectome import Connectome
+from connfit.connectome.row_blocks import row_blocks
 from connfit.errors import DataError
 
 
@@ -53,14 +54,15 @@ def presynapses_by_region(connectome: Connectome) -> tuple[tuple[str, ...], sp.c
             fix="Name the column of the neuron table that holds regions when you read it",
         )
     row_of = {name: k for k, name in enumerate(regions)}
-    neuron_row = np.array([row_of.get(name, -1) for name in region], dtype=np.int64)
-    rows = neuron_row[connectome.posts]
-    kept = (rows >= 0) & ~np.asarray(connectome.electrical)
-    counts = np.asarray(connectome.counts)[kept].astype(np.float64 if connectome.weighted else np.int64)
-    summed = sp.coo_array(
-        (counts, (rows[kept], np.asarray(connectome.indices)[kept])), shape=(len(regions), connectome.n)
-    )
-    presynapses = sp.csr_array(summed)
+    neuron_row = np.array([row_of.get(name, -1) for name in region], dtype=np.int32)
+    kind = np.float64 if connectome.weighted else np.int64
+    presynapses = sp.csr_array((len(regions), connectome.n), dtype=kind)
+    for neurons, block in row_blocks(connectome.indptr):
+        rows = np.repeat(neuron_row[neurons], np.diff(connectome.indptr[neurons.start : neurons.stop + 1]))
+        kept = (rows >= 0) & ~connectome.electrical[block]
+        at = rows[kept], connectome.indices[block][kept]
+        counts = connectome.counts[block][kept].astype(kind)
+        presynapses = presynapses + sp.csr_array(sp.coo_array((counts, at), shape=presynapses.shape))
     presynapses.sort_indices()
     return regions, presynapses
 

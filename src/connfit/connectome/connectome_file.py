@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import mmap
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from jaxtyping import Int
 
 from connfit._io import replacing
 from connfit._system.hdf5_guard import check_written, opened
@@ -35,37 +37,95 @@ _DAMAGE = (
 
 def write_connectome(brain: Connectome, path: str | Path) -> None:
     """Write a connectome to one HDF5 file; see `connfit.connectome.Connectome.save`."""
-    path = user_path(path)
-    with replacing(path) as temporary, created(temporary) as file:
-        # What older releases would misread says that it is newer.
-        newer = brain.weighted or brain.mixed_signs is not None
-        file.attrs["connfit_connectome"] = FORMAT_VERSION if newer else _OLDEST_FORMAT
-        file.attrs["name"] = brain.name
-        # A dataset, for HDF5 attributes end at 64 KiB.
-        file.create_dataset("notes", data=json.dumps(dict(brain.notes), default=_plain), dtype=h5py.string_dtype())
+    # What older releases would misread says that it is newer.
+    newer = brain.weighted or brain.mixed_signs is not None
+    version = FORMAT_VERSION if newer else _OLDEST_FORMAT
+    with _written(path, version, brain.name, brain.neurons, brain.notes) as file:
         for key in ("indptr", "indices", "counts", "signs"):
             file.create_dataset(key, data=getattr(brain, key))
-        file.create_dataset("electrical", data=brain.electrical.astype(np.uint8))
+        file.create_dataset("electrical", data=brain.electrical.view(np.uint8))
         if brain.mixed_signs is not None:
             file.create_dataset("mixed_signs", data=brain.mixed_signs)
-        table = file.create_group("neurons")
-        # Numbered, for a column name may hold a slash, which HDF5 would read as a path.
-        for k, column in enumerate(brain.neurons.columns):
-            values = brain.neurons[column]
-            missing = values.isna().to_numpy()
-            if values.dtype.kind in "iufb" and not missing.any():
-                data = table.create_dataset(str(k), data=values.to_numpy())
-            elif values.dtype.kind == "f":
-                data = table.create_dataset(str(k), data=values.to_numpy(np.float64, na_value=np.nan))
-            else:
-                text = values.astype(object).where(~missing, "").map(str)
-                codes, distinct = pd.factorize(np.asarray(text, object))
-                # Words are stored once, for a class or a side is that of thousands of neurons.
-                data = table.create_dataset(str(k), data=codes.astype(np.int32))
-                table.create_dataset(f"{k} words", data=distinct, dtype=h5py.string_dtype())
-            data.attrs["column"] = str(column)
         if brain.regions is not None:
             brain.regions.write(file.create_group("regions"))
+
+
+def write_by_rows(
+    path: str | Path,
+    name: str,
+    indptr: Int[np.ndarray, "N+1"],
+    rows: Iterable[tuple[Int[np.ndarray, "m"], Int[np.ndarray, "m"]]],
+    signs: Int[np.ndarray, "N"],
+    neurons: pd.DataFrame,
+    *,
+    notes: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a connectome of chemical connections, which come some rows at a time: they are never held all at once.
+
+    Parameters
+    ----------
+    name, indptr, signs, neurons, notes
+        As in `connfit.connectome.Connectome`.
+    rows
+        `indices` and `counts` of some whole rows, of those after them, and so on. `Connectome.load` validates them.
+
+    Raises
+    ------
+    DataError
+        If they are not as many as `indptr` says.
+    """
+    m = int(indptr[-1])
+    with _written(path, _OLDEST_FORMAT, name, neurons, notes or {}) as file:
+        file.create_dataset("indptr", data=indptr.astype(np.int32))
+        file.create_dataset("signs", data=signs.astype(np.int8))
+        indices, counts, electrical = (
+            file.create_dataset(key, (m,), kind)
+            for key, kind in (("indices", np.int32), ("counts", np.int32), ("electrical", np.uint8))
+        )
+        done = 0
+        for pre, sizes in rows:
+            end = done + len(pre)
+            if end > m:
+                break
+            indices[done:end], counts[done:end] = pre, sizes
+            electrical[done:end] = np.zeros(len(pre), np.uint8)
+            done = end
+        else:
+            end = done
+        if end != m:
+            raise DataError(f"connectome {name!r}: {end} connections or more were given, indptr says {m}")
+
+
+@contextmanager
+def _written(
+    path: str | Path, version: int, name: str, neurons: pd.DataFrame, notes: Mapping[str, Any]
+) -> Iterator[h5py.File]:
+    """A new file that has all but the wiring."""
+    with replacing(user_path(path)) as temporary, created(temporary) as file:
+        file.attrs["connfit_connectome"] = version
+        file.attrs["name"] = name
+        # A dataset, for HDF5 attributes end at 64 KiB.
+        file.create_dataset("notes", data=json.dumps(dict(notes), default=_plain), dtype=h5py.string_dtype())
+        _write_table(file.create_group("neurons"), neurons)
+        yield file
+
+
+def _write_table(table: h5py.Group, neurons: pd.DataFrame) -> None:
+    # Numbered, for a column name may hold a slash, which HDF5 would read as a path.
+    for k, column in enumerate(neurons.columns):
+        values = neurons[column]
+        missing = values.isna().to_numpy()
+        if values.dtype.kind in "iufb" and not missing.any():
+            data = table.create_dataset(str(k), data=values.to_numpy())
+        elif values.dtype.kind == "f":
+            data = table.create_dataset(str(k), data=values.to_numpy(np.float64, na_value=np.nan))
+        else:
+            text = values.astype(object).where(~missing, "").map(str)
+            codes, distinct = pd.factorize(np.asarray(text, object))
+            # Words are stored once, for a class or a side is that of thousands of neurons.
+            data = table.create_dataset(str(k), data=codes.astype(np.int32))
+            table.create_dataset(f"{k} words", data=distinct, dtype=h5py.string_dtype())
+        data.attrs["column"] = str(column)
 
 
 def read_parts(path: Path) -> tuple[dict[str, Any], mmap.mmap]:

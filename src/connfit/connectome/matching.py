@@ -114,6 +114,7 @@ def match_units(
     def key(name: str) -> str:
         return name.casefold() if case == "ignore" else name
 
+    wanted = {key(unit) for unit in units}
     positions: dict[str, list[int]] = {}
     spellings: dict[str, set[str]] = {}
     if column == "region" and connectome.regions is not None:
@@ -126,7 +127,7 @@ def match_units(
         names = list(connectome.regions.names)
     else:
         for at, name in enumerate(names):
-            if name:
+            if name and key(name) in wanted:
                 positions.setdefault(key(name), []).append(at)
                 spellings.setdefault(key(name), set()).add(name)
     claimed: dict[str, str] = {}
@@ -213,6 +214,8 @@ def _suggest(absent: Sequence[str], names: Sequence[str]) -> dict[str, tuple[str
     def loose(name: str) -> str:
         return re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"[\W_]+", "", name.casefold())) or name
 
+    if not absent:
+        return {}
     wanted = {loose(unit) for unit in absent}
     near: dict[str, set[str]] = {}
     for name in names:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,18 @@ from jaxtyping import Float, Int
 from scipy.sparse.linalg import svds
 
 from connfit.models.readout import MANY_UNITS, Readout
+
+MOST_PAIRS = 1 << 25
+"""Pairs of units that read a neuron together, of which each takes about 50 bytes; beyond it products are dense."""
+
+MOST_UNITS = 4096
+"""Units of which a matrix of all pairs is held."""
+
+AT_ONCE = 1 << 20
+"""Shares, zeros among them, that are made dense at a time."""
+
+_known: MutableMapping[tuple[Readout, int], sp.csr_array] = {}
+"""The last drive that was found."""
 
 
 def persistence_drive(readout: Readout, allowed: sp.csr_array | None = None, *, sweeps: int = 300) -> sp.csr_array:
@@ -31,7 +44,11 @@ def persistence_drive(readout: Readout, allowed: sp.csr_array | None = None, *, 
     support.sort_indices()
     if allowed is not None:
         return _on_pattern(_solve_persistence(shares, _masked(support, allowed), sweeps), allowed)
-    return _solve_persistence(shares, support, sweeps)
+    # Candidates of a start ask for the same again and again.
+    if (readout, sweeps) not in _known:
+        _known.clear()
+        _known[readout, sweeps] = _solve_persistence(shares, support, sweeps)
+    return _known[readout, sweeps].copy()
 
 
 def _solve_persistence(shares: sp.csr_array, support: sp.csr_array, sweeps: int) -> sp.csr_array:
@@ -43,18 +60,11 @@ def _solve_persistence(shares: sp.csr_array, support: sp.csr_array, sweeps: int)
     values = purity**4
     values /= np.bincount(units, values * share, readout_units)[units]
 
-    # The gradient Cᵀ(CE − 1) is needed on the support of E only: one term for each pair of units that
-    # a neuron is read by, instead of a dense [N, P] product.
-    partners = per_neuron[neuron]
-    entry = np.repeat(np.arange(len(units)), partners)
-    offset = np.arange(len(entry)) - np.repeat(np.cumsum(partners) - partners, partners)
-    partner = indptr[neuron[entry]] + offset
-    residual = _Residual(shares, units[partner], units[entry])
-    step = 1 / residual.largest(support)
+    gradient_of, largest = _by_pairs(shares, support)
+    step = 1 / largest
     momentum, t = values, 1.0
     for _ in range(sweeps):
-        there = residual.of(sp.csr_array((momentum, units, indptr), shape=support.shape))
-        gradient = np.bincount(entry, share[partner] * there, len(units))
+        gradient = gradient_of(momentum)
         new = np.maximum(momentum - step * gradient, 0)
         if np.array_equal(new, values) and np.array_equal(new, momentum):
             break  # all further sweeps would give these same numbers, as where every unit reads a neuron of its own
@@ -62,6 +72,77 @@ def _solve_persistence(shares: sp.csr_array, support: sp.csr_array, sweeps: int)
         momentum = new + (t - 1) / t_new * (new - values)
         values, t = new, t_new
     return sp.csr_array((values, units, indptr), shape=support.shape)
+
+
+def _by_pairs(
+    shares: sp.csr_array, support: sp.csr_array
+) -> tuple[Callable[[Float[np.ndarray, "e"]], Float[np.ndarray, "e"]], float]:
+    """The gradient Cᵀ(CE − 1) on the support of E, of its values there, and the largest singular value of C times it.
+
+    One term for each pair of units that a neuron is read by, instead of a dense [N, P] product; but where most units
+    read most neurons, dense products of some neurons at a time.
+    """
+    indptr, units, share = support.indptr, support.indices, support.data
+    per_neuron, readout_units = np.diff(indptr), len(shares.indptr) - 1
+    if (per_neuron.astype(np.int64) ** 2).sum() > MOST_PAIRS and readout_units <= MOST_UNITS:
+        residual = _DenseResidual(sp.csr_array(shares.T), support)
+        return residual.gradient, float(np.linalg.norm(residual.product(support.data), 2))
+    neuron = np.repeat(np.arange(len(per_neuron)), per_neuron)
+    partners = per_neuron[neuron]
+    entry = np.repeat(np.arange(len(units)), partners)
+    offset = np.arange(len(entry)) - np.repeat(np.cumsum(partners) - partners, partners)
+    partner = indptr[neuron[entry]] + offset
+    at_pairs = _Residual(shares, units[partner], units[entry])
+
+    def gradient(values: Float[np.ndarray, "e"]) -> Float[np.ndarray, "e"]:
+        there = at_pairs.of(sp.csr_array((values, units, indptr), shape=support.shape))
+        return np.bincount(entry, share[partner] * there, len(units))
+
+    return gradient, at_pairs.largest(support)
+
+
+@dataclass(frozen=True, eq=False)
+class _DenseResidual:
+    """CE − 1 as a matrix of all units, from dense blocks of neurons.
+
+    Attributes
+    ----------
+    by_neuron
+        Cᵀ [N, P].
+    support
+        Its entries where E may have one.
+    """
+
+    by_neuron: sp.csr_array
+    support: sp.csr_array
+
+    def gradient(self, values: Float[np.ndarray, "e"]) -> Float[np.ndarray, "e"]:
+        """Return Cᵀ(CE − 1) on the support of E, of its values there."""
+        residual = self.product(values) - np.eye(self.support.shape[1])
+        gradient = np.empty_like(values)
+        for neurons, entries in self._blocks():
+            shares = self.support[neurons]
+            rows = np.repeat(np.arange(shares.shape[0]), np.diff(shares.indptr))
+            gradient[entries] = (_dense(shares) @ residual)[rows, shares.indices]
+        return gradient
+
+    def product(self, values: Float[np.ndarray, "e"]) -> Float[np.ndarray, "P P"]:
+        """Return CE."""
+        units = self.support.shape[1]
+        total = np.zeros((units, units))
+        for neurons, entries in self._blocks():
+            drive = self.support[neurons]
+            drive.data = values[entries]
+            total += _dense(self.by_neuron[neurons]).T @ _dense(drive)
+        return total
+
+    def _blocks(self) -> Iterator[tuple[slice, slice]]:
+        """Some neurons, and where their entries are on the support."""
+        neurons, units = self.support.shape
+        step = max(1, AT_ONCE // units)
+        for first in range(0, neurons, step):
+            last = min(first + step, neurons)
+            yield slice(first, last), slice(int(self.support.indptr[first]), int(self.support.indptr[last]))
 
 
 @dataclass(frozen=True, eq=False)
