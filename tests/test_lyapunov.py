@@ -13,8 +13,8 @@ from connfit.analysis.dynamics.lyapunov import LyapunovExponent, lyapunov_expone
 from connfit.analysis.dynamics.stability import jacobian_spectrum
 from connfit.analysis.result import narrowed
 from connfit.errors import ConfigError, ConnfitError
+from connfit.models.frame_loop import CHUNK
 from connfit.models.rest import settle
-from connfit.models.rollout import CHUNK
 
 
 def logistic(r: float):

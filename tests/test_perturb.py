@@ -25,9 +25,9 @@ from connfit.analysis.perturbation_results import HeldSet, Perturbation, Respons
 from connfit.connectome import Connectome, from_pairs
 from connfit.errors import ConfigError, DataError, DivergedError
 from connfit.models import RateModel, Readout, init_params
+from connfit.models.frame_loop import CHUNK
 from connfit.models.held_rates import OutsideTraining, TrainingRange, silent_rates
 from connfit.models.perturb import HeldNeurons, parse_neuron_set, settled, simulate_perturbed
-from connfit.models.rollout import CHUNK
 from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort
 from connfit.training import runs

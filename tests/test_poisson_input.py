@@ -27,6 +27,7 @@ from connfit.models.base import Neurons
 from connfit.models.blocks import cut_model
 from connfit.models.cells.integrate_fire import LIF
 from connfit.models.connectome_model import ConnectomeModel, ModelConditions
+from connfit.models.frame_loop import CHUNK
 from connfit.models.init.balanced_start import fit_balance
 from connfit.models.init.start import StartConditions
 from connfit.models.ops import native
@@ -34,7 +35,6 @@ from connfit.models.ops.poisson_counts import poisson_counts
 from connfit.models.perturb import HeldNeurons, simulate_perturbed
 from connfit.models.poisson_input import RECORDING, TRAINING, Clock, PoissonInput, stream_of
 from connfit.models.rollout import Shown, State, Stepped, rollout
-from connfit.models.tracks import CHUNK
 from connfit.models.windows import run_window
 from connfit.training.checkpoints import read_state, write_state
 from connfit.training.fit import FitState, train

@@ -226,24 +226,31 @@ def test_sizes_are_never_zero():
     assert all(size > 0 for size in parameter_sizes(made.model, zero, made.cohort).values())
 
 
+def by(value):
+    """Trials whose best value follows from their rate and factors."""
+    return lambda tasks: [value(rate, scale) for rate, scale in tasks]
+
+
 def test_lower_rates_beside_the_wiring_and_a_rate_in_between_are_searched():
     def train(rate, scale):
         return -abs(np.log10(rate / 2.5e-2)) - abs(np.log10(scale.get("drive", 1.0) / 0.03))
 
-    found = find_rates(train, ("weights", "time_constants", "drive"), {}, {}, 3)
+    found = find_rates(by(train), ("weights", "time_constants", "drive"), {}, {}, 3)
     assert found.learning_rate == pytest.approx(1e-2 * 10**0.5)
     assert found.rate_scale == {"drive": 0.03}
     assert len(found.trials) == 2 * len(RATES) + 2
 
 
 def test_a_trial_that_diverges_loses():
-    found = find_rates(lambda rate, scale: float("-inf") if rate > 1e-2 else rate, ("weights",), {}, {}, 3)
+    found = find_rates(by(lambda rate, _: float("-inf") if rate > 1e-2 else rate), ("weights",), {}, {}, 3)
     assert found.learning_rate == 1e-2
     assert None in {one.value for one in found.trials}
 
 
 def test_factors_that_are_given_are_kept():
-    found = find_rates(lambda rate, scale: rate * scale.get("drive", 1), ("weights", "drive"), {"drive": 0.5}, {}, 1)
+    found = find_rates(
+        by(lambda rate, scale: rate * scale.get("drive", 1)), ("weights", "drive"), {"drive": 0.5}, {}, 1
+    )
     assert found.rate_scale["drive"] == 0.5
     assert found.learning_rate > max(RATES)  # the highest that was tried, in between included
 
@@ -256,8 +263,9 @@ def test_unknown_option_of_the_start_is_an_error():
 def test_the_best_trial_of_rates_is_not_lost():
     """A fit is never worse on validation than the best short training that its rates were found from."""
     from connfit.config import TrainConfig
-    from connfit.training.fit import TRIAL, train
+    from connfit.training.fit import train
     from connfit.training.learners import WindowedLearner
+    from connfit.training.learning_rates import TRIAL
 
     made = student()
     fitted = train(

@@ -327,3 +327,24 @@ def test_nobody_else_steps_a_model() -> None:
     # A teacher of known parameters steps by itself: what a fit recovers is not made by what it is fitted with.
     # A user's own neuron is tried for one step before anything is built from it.
     assert set(used) == {"compiled_step", "windows", "known_teacher", "checked_neuron"}
+
+
+def test_few_lengths_and_any_forcing_are_one_program() -> None:
+    model, params = problem(0.5)[:2]
+    start, rng = State.at_rest(model), np.random.default_rng(2)
+    shown = Shown(rng.normal(size=(40, UNITS, 1)), rng.random((40, UNITS, 1)) < 0.7)
+    whole = rollout(model, params, start, shown, readings)
+    programs = rollout_module._rollout._cache_size()
+    state, parts = start, []
+    for frames in (slice(0, 21), slice(21, 38), slice(38, 40)):
+        run = rollout(model, params, state, shown.part(frames), readings)
+        state = run.state
+        parts.append(np.asarray(run.each))
+    assert rollout_module._rollout._cache_size() == programs + 1  # 40, 21 and 17 frames are one, 2 another
+    assert [len(part) for part in parts] == [21, 17, 2]
+    # The same steps in another program: the compiler may add in another order.
+    np.testing.assert_allclose(np.concatenate(parts), whole.each, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(state.rates, whole.state.rates, rtol=0, atol=1e-12)
+    other = rollout(replace(model, state_forcing=0.9), params, start, shown, readings)
+    assert rollout_module._rollout._cache_size() == programs + 1
+    assert np.abs(np.asarray(other.each) - np.asarray(whole.each)).max() > 1e-3

@@ -11,7 +11,7 @@ from small import FRAMES, UNITS, Student, student, teacher
 from connfit.errors import ConfigError
 from connfit.evaluation.forecasts import Forecaster, SharingForecaster
 from connfit.models.forecaster import ModelForecaster
-from connfit.models.rollout import CHUNK
+from connfit.models.frame_loop import CHUNK
 from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort
 

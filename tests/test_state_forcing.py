@@ -228,7 +228,7 @@ def test_only_observed_neurons_are_moved() -> None:
     expected = np.full(NEURONS, 2.0)
     expected[RECORDED[forced[:, 0]]] = 2.5
     np.testing.assert_array_equal(moved, expected)
-    untouched = replace(model, state_forcing=0.0)
+    untouched = problem(0.0)[0]
     assert correct(untouched, (rates,), jnp.ones((UNITS, 1)), jnp.asarray(forced))[0] is rates
 
 

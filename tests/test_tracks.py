@@ -14,7 +14,7 @@ from small import OPTIONS, raw_movies, regional_connectome
 import connfit as cf
 from connfit.models import tracks
 from connfit.models.forecaster import ModelForecaster
-from connfit.models.rollout import CHUNK
+from connfit.models.frame_loop import CHUNK
 from connfit.recordings import Recording
 from connfit.recordings.inputs import Inputs
 from connfit.training.trainer import Trainer

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import resource
 from threading import Event, Thread
+
+from connfit._system.side_by_side import cores
 
 ADDRESSES = 3_500_000_000
 """Bytes of address space that the libraries take before any data; most of it is never touched."""
@@ -12,8 +13,8 @@ ADDRESSES = 3_500_000_000
 FILES = 64
 """Files that may be open at once."""
 
-_THREADS = 16, 4
-"""Threads that the libraries start: so many, and for each processor."""
+_THREADS = 16, 5
+"""Threads that are started, most by libraries: so many, and for each processor."""
 
 
 def limit_problem() -> str | None:
@@ -32,8 +33,7 @@ def limit_problem() -> str | None:
         if most != resource.RLIM_INFINITY and most < FILES:
             return f"open files are limited to {most} (ulimit -n): allow {FILES} or more"
         resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, most))
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    needed = _THREADS[0] + _THREADS[1] * processors
+    needed = _THREADS[0] + _THREADS[1] * cores()
     started = _threads(needed)
     if started < needed:
         return (

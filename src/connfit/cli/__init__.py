@@ -7,6 +7,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from inspect import signature
 from typing import Annotated
 
@@ -17,6 +18,7 @@ from connfit._system.claim import claims
 from connfit._system.devices import check_device, jax_refusals, variables_set
 from connfit._system.environment import check_environment
 from connfit._system.foreign import raised_at
+from connfit._system.kept_programs import keep_programs
 from connfit._system.signals import signal_number
 from connfit._version import __version__
 from connfit.cli.analyze_command import analyze
@@ -65,6 +67,9 @@ app.add_typer(data_app, name="data")
 
 WITHOUT_DEVICE = ("list", "data", "check", "new")
 """Commands that compute nothing, or find the device themselves."""
+
+WITHOUT_PROGRAMS = ("list", "new")
+"""Commands that compile nothing."""
 
 
 def main() -> None:
@@ -132,5 +137,10 @@ def common(
 ) -> None:
     """Fit whole-brain models whose wiring is a connectome to recorded activity."""
     check_environment()
+    if context.invoked_subcommand not in WITHOUT_PROGRAMS:
+        from connfit.datasets.fetch import cache_root
+
+        with suppress(ConnfitError):  # no folder for what can be made again: said where one is needed
+            keep_programs(cache_root())
     if variables_set() and context.invoked_subcommand not in WITHOUT_DEVICE and not asks_to_join(sys.argv):
         check_device()

@@ -62,6 +62,8 @@ class ConnectomeModel(Displayed):
         How state forcing moves neurons where units read several.
     state_forcing
         φ of `connfit.models.forward.correct`.
+    forces
+        Whether states are moved to what was recorded, by φ or gains of their own.
     own_gains
         Whether each unit has gains of its own in place of φ.
     likelihood
@@ -90,7 +92,8 @@ class ConnectomeModel(Displayed):
     correction: Correction | None = None
     inputs: SynapticMap | None = None
     first_neuron: UInt32[Array, ""] | None = None
-    state_forcing: float = field(default=0.0, metadata=STATIC)
+    state_forcing: float = 0.0  # an array as others are: programs do not depend on it, only on `forces`
+    forces: bool = field(default=False, metadata=STATIC)
     own_gains: bool = field(default=False, metadata=STATIC)
     likelihood: Likelihood | None = field(default=None, metadata=STATIC)
     delay: int = field(default=0, metadata=STATIC)
@@ -177,6 +180,7 @@ class ConnectomeModel(Displayed):
             read_neurons=None if read_neurons is None else jnp.asarray(read_neurons, jnp.int32),
             correction=correction,
             state_forcing=float(given.state_forcing),
+            forces=given.own_gains or given.state_forcing != 0,
             own_gains=given.own_gains,
             likelihood=given.likelihood,
             delay=int(given.delay),
@@ -248,11 +252,6 @@ class ConnectomeModel(Displayed):
         """Return the parameters of neurons as a step uses them, and what the cell derives from them, by name."""
         theta = {one.name: self._column(one.used(params[one.key], self.step_s)) for one in self.parameters}
         return {**theta, **self.neuron.derived(theta)}
-
-    @property
-    def forces(self) -> bool:
-        """Whether states are moved to what was recorded."""
-        return self.own_gains or self.state_forcing != 0
 
     def own_start(self) -> Params:
         """Return the cell's own parameters before training, and the scale of noise."""

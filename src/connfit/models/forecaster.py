@@ -13,9 +13,10 @@ from jaxtyping import Float, Int, UInt8
 
 from connfit.errors import ConfigError
 from connfit.models.base import Model, Params
+from connfit.models.frame_loop import CHUNK
 from connfit.models.frame_steps import Within, spike_bits
 from connfit.models.poisson_input import RECORDING, Clock, stream_of
-from connfit.models.rollout import CHUNK, Each, Keep, Kept, Limits, Noise, Run, Shown, State, readings, rollout
+from connfit.models.rollout import Each, Keep, Kept, Limits, Noise, Run, Shown, State, readings, rollout
 from connfit.models.tracks import MOST_RATES, Track, follow_tracks, settled
 from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort

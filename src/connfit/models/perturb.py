@@ -18,9 +18,10 @@ from connfit._system.paths import user_path
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError, DataError, DivergedError, first_ten, one_of, unreadable
 from connfit.models.base import Model, Neurons, Params
+from connfit.models.frame_loop import CHUNK
 from connfit.models.parameter import TimeConstant
 from connfit.models.rest import Settled, settle, started
-from connfit.models.rollout import CHUNK, Held, Shown, State, Stepped, hold_from, rollout
+from connfit.models.rollout import Held, Shown, State, Stepped, hold_from, rollout
 
 SETTLE = 256
 """Steps before the onset, at least: five times the longest time constant that a fit allows by default, in frames."""

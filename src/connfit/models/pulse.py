@@ -13,9 +13,10 @@ from jaxtyping import Array, Float, Int
 
 from connfit.errors import ConfigError, DivergedError, one_of
 from connfit.models.base import Model, Params
+from connfit.models.frame_loop import CHUNK
 from connfit.models.perturb import DRIVES, settled
 from connfit.models.rest import started
-from connfit.models.rollout import CHUNK, Held, Shown, State, Stepped, rollout
+from connfit.models.rollout import Held, Shown, State, Stepped, rollout
 
 WORKING_BYTES = 256 << 20
 """Memory that stimulations side by side may take: about a dozen numbers per neuron, and what units show."""

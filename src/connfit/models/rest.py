@@ -11,7 +11,8 @@ from jaxtyping import Array, Float
 
 from connfit.errors import ConfigError
 from connfit.models.base import Model, Neurons, Params
-from connfit.models.rollout import CHUNK, Shown, State, Stepped, rollout
+from connfit.models.frame_loop import CHUNK
+from connfit.models.rollout import Shown, State, Stepped, rollout
 
 
 class Settled(NamedTuple):

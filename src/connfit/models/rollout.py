@@ -23,17 +23,16 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Float
 
 from connfit.errors import ConfigError
 from connfit.models.base import Model, Neurons, Params
 from connfit.models.forward import FedBack, Trajectory, correct, step
+from connfit.models.frame_loop import filled_up, loop_over
 from connfit.models.frame_steps import Within, frame_steps
 from connfit.models.neuron import as_states
 from connfit.models.poisson_input import Clock
-
-CHUNK = 64
-"""Model steps per call: what is held in memory does not depend on the length of a run."""
 
 Kept = TypeVar("Kept")
 Each = TypeVar("Each")
@@ -226,7 +225,7 @@ def rollout(
     substeps: int = 1,
     within: Within | None = None,
 ) -> Run[Kept, Each]:
-    """Run a model on; compiled once for each set of shapes.
+    """Run a model on; compiled once for each set of shapes, of which the number of frames is none up to `CHUNK`.
 
     Parameters
     ----------
@@ -255,17 +254,27 @@ def rollout(
     within
         What is kept after each of these as well, as `Run.within` [K, substeps, ...].
     """
-    return _rollout(
-        model, params, state, shown, kept, also, noise, limits, held, current,
-        keep=keep, forcing=forcing, substeps=substeps, within=within,
+    frames, arrays = shown.values.shape[0], (model, params, state, kept, also, noise, limits, held, current)
+    options = {"keep": keep, "forcing": forcing, "substeps": substeps, "within": within}
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((arrays, shown))):
+        # Within a program of the caller's, of which the number of frames is part, and which may be differentiated.
+        return _rollout(model, params, state, shown, kept, also, noise, limits, held, current, None, **options)
+    shown, noise, also = filled_up((shown, noise, also), frames)
+    run = _rollout(
+        model, params, state, shown, kept, also, noise, limits, held, current, np.int32(frames), **options
     )  # fmt: skip
+    if frames == shown.values.shape[0]:
+        return run
+    # On the host: a slice by JAX would be one more program for each number of frames.
+    each, inner = jax.tree.map(lambda stacked: np.asarray(stacked)[:frames], (run.each, run.within))
+    return run._replace(each=each, within=inner)
 
 
 @partial(jax.jit, static_argnames=("keep", "forcing", "substeps", "within"), donate_argnames=("kept",))
 def _rollout(
     model: Model, params: Params, state: State, shown: Shown, kept: Any, also: Any, noise: Noise | None,
-    limits: Limits | None, held: Held | None, current: Array | None, *, keep: Keep[Any, Any], forcing: bool,
-    substeps: int, within: Within | None,
+    limits: Limits | None, held: Held | None, current: Array | None, frames: Array | np.int32 | None, *,
+    keep: Keep[Any, Any], forcing: bool, substeps: int, within: Within | None,
 ) -> Run[Any, Any]:  # fmt: skip
     strengths, kind = model.readout_strengths(params), state.rates.dtype
     theta, neuron = model.constants(params), model.neuron
@@ -303,7 +312,7 @@ def _rollout(
     if held is not None:
         neurons = hold_from(model, params, neurons, held)
     start = State(neurons, reading.astype(kind), jnp.broadcast_to(to_show, reading.shape), beyond.astype(kind))
-    (state, kept), (each, inner) = jax.lax.scan(one_frame, (start, kept), (shown, noise, also))
+    (state, kept), (each, inner) = loop_over(one_frame, (start, kept), (shown, noise, also), frames)
     return Run(state, kept, each, inner)
 
 

@@ -16,15 +16,16 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from connfit.models.base import Model, Params
+from connfit.models.frame_loop import CHUNK
 from connfit.models.poisson_input import Clock
-from connfit.models.rollout import CHUNK, Limits, Shown, State, readings, rollout
+from connfit.models.rollout import Limits, Shown, State, readings, rollout
 from connfit.models.shelf import Shelf, empty_shelf, shelve
 from connfit.recordings import Recording
 from connfit.recordings.frame_blocks import Stored
 from connfit.recordings.inputs import Inputs
 
-WIDTH = 16
-"""Forecasts side by side are a multiple of this, so that there are few programs to compile."""
+WIDTHS = (16, 32, CHUNK)
+"""Numbers of forecasts side by side, so that there are few programs to compile."""
 
 MOST_RATES = 2**21
 """Rates of all runs that stand side by side: the more, the fewer passes through the recordings."""
@@ -211,7 +212,7 @@ def _run_ahead(
 ) -> None:
     """Predict the frames after each start that is held; place k of the shelf holds the state at the k-th of them."""
     # Few batch sizes, so that there are few programs to compile.
-    width = min(-(-len(held) // WIDTH) * WIDTH, CHUNK)
+    width = next(some for some in WIDTHS if len(held) <= some)
     filled = held + held[-1:] * (width - len(held))
     model, params, steps = follower.model, follower.params, tracks[0].ahead.shape[1]
     last, shown = Shown.nothing(model, 1, width), Shown.nothing(model, steps, width)

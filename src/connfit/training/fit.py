@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import jax.numpy as jnp
-import msgspec
 import numpy as np
 
 from connfit._system import process_group
@@ -15,23 +14,14 @@ from connfit._system.devices import device_count
 from connfit._system.heap import return_freed_pieces
 from connfit._system.stages import stage
 from connfit.config import TrainConfig
-from connfit.errors import ConfigError, DivergedError, one_of
+from connfit.errors import ConfigError, one_of
 from connfit.models.base import GROUPS, Model, Params, key_of
 from connfit.recordings.cohort import Cohort
 from connfit.training.device_steps import ModelOnDevices
 from connfit.training.fitted import Fit
 from connfit.training.learners.learner import Learner
-from connfit.training.learning_rates import (
-    SHORTEST,
-    TRIAL,
-    TRIALS,
-    WITHOUT_VALIDATION,
-    Rates,
-    find_rates,
-    parameter_sizes,
-)
-from connfit.training.long_recordings import tried
 from connfit.training.optimiser import OPTIMISERS, is_state_of
+from connfit.training.rate_trials import with_rates
 from connfit.training.trainer import FitState, Progress, Trainer
 
 
@@ -103,7 +93,7 @@ def train(
                 state = replace(state, best_params=untrained, best_value=trainer.validate(params).value)
                 return_freed_pieces()
             with stage("learning rates"), process_group.lost_processes():
-                state = _with_rates(trainer, state)
+                state = with_rates(trainer, state)
     while not state.finished:
         with stage("training"), process_group.lost_processes():
             state = trainer.epoch(state)
@@ -112,50 +102,3 @@ def train(
     performance = {"ms_per_step": trainer.ms_per_step(), "first_step_s": trainer.first_step_s, "steps": trainer.steps}
     params = {**frozen, **state.chosen_params()}
     return Fit(model, params, initial, cohort, state.history, performance, state.rates, state.kept_epoch())
-
-
-def _with_rates(trainer: Trainer, start: FitState) -> FitState:
-    """The start with learning rates as the configuration gives them, or found by short trainings from it.
-
-    A short training is a fit, too: where the best of them is better on validation than the start, its parameters are
-    the best so far, and its epochs the first of the history.
-    """
-    config = trainer.config
-    sizes = parameter_sizes(trainer.model, trainer.initial, trainer.cohort)
-    if config.learning_rate != "auto":
-        return replace(start, rates=Rates(config.learning_rate, dict(config.rate_scale), sizes))
-    if not trainer.validates:
-        return replace(start, rates=Rates(WITHOUT_VALIDATION, dict(config.rate_scale), sizes))
-    epochs = max(SHORTEST, round(config.epochs / TRIALS))
-    cohort = tried(trainer.cohort, warmup_frames=config.warmup_frames)
-    short = replace(
-        trainer, cohort=cohort, config=msgspec.structs.replace(config, epochs=epochs, free_run_epochs=0, patience=None),
-        on_progress=lambda now: trainer.on_progress(replace(now, phase=TRIAL)),
-    )  # fmt: skip
-
-    best = start
-
-    def train(rate: float, scale: Mapping[str, float]) -> float:
-        nonlocal best
-        own = {key: jnp.array(value) for key, value in start.params.items()}
-        state = FitState(own, OPTIMISERS[config.optimiser].init(own), {}, rates=Rates(rate, scale, sizes))
-        try:
-            while not state.finished:
-                state = short.epoch(state)
-        except DivergedError:
-            return float("-inf")
-        if state.best_value > best.best_value:
-            best = state
-        return state.best_value
-
-    found = find_rates(train, trainer.groups, config.rate_scale, sizes, epochs)
-    trainer.take_clock(short)
-    if cohort is not trainer.cohort and best is not start:
-        # A trial was watched on its own frames alone.
-        params = {**trainer.frozen, **{key: jnp.array(value) for key, value in best.best_params.items()}}
-        best = best if trainer.stays_finite(params) else start
-    rows = () if best is start else tuple({**row, "phase": TRIAL} for row in best.history)
-    return replace(
-        start, rates=found, best_params=best.best_params, best_value=best.best_value, best_epoch=best.best_epoch,
-        history=rows,
-    )  # fmt: skip

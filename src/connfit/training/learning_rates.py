@@ -122,7 +122,7 @@ def _spread(values: Float[np.ndarray, "T P"], mask: Bool[np.ndarray, "T P"]) -> 
 
 
 def find_rates(
-    train: Callable[[float, Mapping[str, float]], float],
+    train: Callable[[Sequence[tuple[float, Mapping[str, float]]]], Sequence[float]],
     groups: Sequence[str],
     rate_scale: Mapping[str, float],
     sizes: Mapping[str, float],
@@ -133,7 +133,8 @@ def find_rates(
     Parameters
     ----------
     train
-        Trains a trial with a rate and factors, and returns its best value on validation, -inf if it diverges.
+        Trains trials with a rate and factors each, and returns their best values on validation, -inf of one that
+        diverges.
     groups
         That are trained.
     rate_scale
@@ -143,18 +144,21 @@ def find_rates(
     """
     trials: list[RateTrial] = []
 
-    def attempt(rate: float, scale: Mapping[str, float]) -> RateTrial:
-        value = train(rate, scale)
-        trials.append(RateTrial(rate, dict(scale), value if np.isfinite(value) else None))
-        return trials[-1]
+    def attempt(tasks: Sequence[tuple[float, Mapping[str, float]]]) -> list[RateTrial]:
+        new = [
+            RateTrial(rate, dict(scale), value if np.isfinite(value) else None)
+            for (rate, scale), value in zip(tasks, train(tasks), strict=True)
+        ]
+        trials.extend(new)
+        return new
 
     beside = [group for group in groups if group in BESIDE and group not in rate_scale]
     scales = [
         {**rate_scale, **({} if factor == 1 else dict.fromkeys(beside, factor))} for factor in BESIDE_FACTORS
     ] if beside else [rate_scale]  # fmt: skip
-    best = max((attempt(rate, scale) for rate in RATES for scale in scales), key=_value)
-    rates = best.learning_rate / BETWEEN, best.learning_rate * BETWEEN
-    best = max((best, *(attempt(rate, best.rate_scale) for rate in rates)), key=_value)
+    best = max(attempt([(rate, scale) for rate in RATES for scale in scales]), key=_value)
+    between = [(best.learning_rate * factor, best.rate_scale) for factor in (1 / BETWEEN, BETWEEN)]
+    best = max((best, *attempt(between)), key=_value)
     return Rates(best.learning_rate, best.rate_scale, sizes, tuple(trials), epochs)
 
 

@@ -16,8 +16,9 @@ from connfit._io import finite
 from connfit.errors import ConfigError, ConnfitError
 from connfit.models.base import Model, Neurons, Params, as_columns, as_neurons, state_size
 from connfit.models.forward import tangent_step
+from connfit.models.frame_loop import CHUNK
 from connfit.models.rest import started
-from connfit.models.rollout import CHUNK, Noise, Shown, State, Stepped, rollout
+from connfit.models.rollout import Noise, Shown, State, Stepped, rollout
 from connfit.models.windows import read_out
 
 CONFIDENCE = 0.95

@@ -18,7 +18,8 @@ from connfit.evaluation.free_run import NO_NOISE, free_run_block
 from connfit.evaluation.residual_noise import MIN_RESIDUALS, Residuals, draw_noise
 from connfit.models.base import Model, Params
 from connfit.models.forecaster import ModelForecaster
-from connfit.models.rollout import CHUNK, Shown, State, Stepped, rollout
+from connfit.models.frame_loop import CHUNK
+from connfit.models.rollout import Shown, State, Stepped, rollout
 from connfit.recordings import Recording
 
 BIN_MS = 10.0

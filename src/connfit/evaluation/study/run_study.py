@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -13,6 +12,7 @@ from connfit import config as configuration
 from connfit._io import plain, replacing_together, write_json
 from connfit._system.claim import claims
 from connfit._system.paths import user_path
+from connfit._system.side_by_side import cores
 from connfit.config import Config
 from connfit.datasets.loading import recording_names
 from connfit.errors import ConfigError, DataError
@@ -186,10 +186,9 @@ def _executor(job: Job, options: StudyOptions) -> Executor:
         return ClusterExecutor.at(options.scheduler, {} if large else ONE_THREAD)
     if options.jobs is None and large:
         return LocalExecutor(1, {})
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     need = job.memory().total
     fit_in = max(1, int(0.8 * memory_limit() // need))
-    jobs = min(cores if options.jobs is None else options.jobs, fit_in)
+    jobs = min(cores() if options.jobs is None else options.jobs, fit_in)
     return LocalExecutor(jobs, ONE_THREAD if jobs > 1 or not large else {})
 
 
