@@ -139,10 +139,10 @@ class ModelForecaster:
     ) -> Float[np.ndarray, "*runs frames P"]:
         """Run the model alone for frames `start` to `start + frames - 1`, after `warmup` recorded frames before them.
 
-        The first of them still sees the recorded frame before it. With `noise`, in the recording's
-        own units, z(t) = y(t) + noise(t) is what is returned, and what the model sees in the next
-        frame in place of a recorded one; units that the recording lacks run on the model's own
-        prediction. All runs share the warm-up; each but the first has external events of its own from there on.
+        The first of them still sees the recorded frame before it. With `noise`, in the recording's own units, z(t) =
+        y(t) + noise(t) is what is returned, and what the model sees in the next frame in place of a recorded one; units
+        that the recording lacks run on the model's own prediction. All runs share the warm-up; each but the first has
+        external events of its own from there on.
         """
         state = self._warmed_up(recording, start, warmup)
         if noise is None:
@@ -312,11 +312,7 @@ class ModelForecaster:
         if noise.shape != expected:
             raise ConfigError(f"the noise of a free run has shape {noise.shape}, but must have {expected}")
         out = np.zeros(noise.shape, np.float32) if out is None else out
-        state = jax.tree.map(lambda values: jnp.repeat(values, runs, axis=-1), state)
-        if (clock := state.neurons.clock) is not None:
-            streams = np.array([self._stream(recording, run) for run in range(runs)], np.uint32)
-            clock = clock._replace(stream=jnp.asarray(streams))
-            state = state._replace(neurons=state.neurons._replace(clock=clock))
+        state = state.beside_itself([stream_of(RECORDING, recording.name, run) for run in range(runs)])
         for block in self._chunks(frames):
             added = self.noise(recording, np.asarray(noise[:, block]).transpose(1, 2, 0))
             shown = self.alone(recording, start + block.start, len(added.values), runs)
@@ -352,9 +348,8 @@ class ModelForecaster:
     def _about_to_show(self, state: State, recording: Recording, frames: Int[np.ndarray, "B"]) -> State:
         """Runs that are to show a recorded frame each."""
         shown = self.shown(recording, frames)
-        return state._replace(
-            reading=jnp.asarray(shown.values[:, :, 0].T), shown=jnp.asarray(shown.given[:, :, 0].T)
-        )  # fmt: skip
+        values, given = (jnp.asarray(one[:, :, 0].T) for one in (shown.values, shown.given))
+        return state._replace(reading=values, shown=given)
 
     def shown(self, recording: Recording, frames: slice | Int[np.ndarray, "K"]) -> Shown:
         """Return what units are given to show in some frames of a recording, as columns of the model's units."""
@@ -370,17 +365,8 @@ class ModelForecaster:
         return Shown(shown, given, inputs.explaining(after)[:, :, None])
 
     def clock(self, recording: Recording, frame: int) -> Clock:
-        """Return the clock of a recording's external events, which stands at its frames whoever comes there, and how.
-
-        Parameters
-        ----------
-        frame
-            Whose successor the next steps lead to.
-        """
-        return Clock.at(self._stream(recording, 0), frame * self.substeps)
-
-    def _stream(self, recording: Recording, run: int) -> int:
-        return stream_of(RECORDING, recording.name, run)
+        """Return the clock of a recording's external events as it stands after a frame, however that is reached."""
+        return Clock.at(stream_of(RECORDING, recording.name, 0), frame * self.substeps)
 
     def alone(self, recording: Recording, start: int, frames: int, runs: int = 1) -> Shown:
         """Show nothing before frames of a free run, but for the external inputs that it is given.

@@ -7,6 +7,7 @@ perturbed run and its twin.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -62,6 +63,11 @@ def stream_of(purpose: int, *what: int | str) -> int:
     """
     numbers = [int.from_bytes(one.encode(), "big") if isinstance(one, str) else one for one in what]
     return int(np.random.SeedSequence((purpose, *numbers)).generate_state(1)[0])
+
+
+def epoch_streams(seed: int, phase: int, epoch: int, stretches: Sequence[int]) -> UInt32[np.ndarray, "B"]:
+    """Return the streams of stretches of recordings in an epoch of a fit: others in each, the same if it is resumed."""
+    return np.array([stream_of(TRAINING, seed, phase, epoch, stretch) for stretch in stretches], np.uint32)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ A window of training (`connfit.models.windows`) takes the same step (`advance`) 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -91,6 +91,14 @@ class State(NamedTuple):
         if clock is not None and neurons.clock is not None:
             neurons = neurons._replace(clock=Clock(*(jnp.broadcast_to(one, (runs,)) for one in clock)))
         return cls.of(model, neurons)
+
+    def beside_itself(self, streams: Sequence[int]) -> State:
+        """Return one run several times, each with the external events of a stream from now on, if it has any."""
+        state: State = jax.tree.map(lambda values: jnp.repeat(values, len(streams), axis=-1), self)
+        if (clock := state.neurons.clock) is None:
+            return state
+        clock = clock._replace(stream=jnp.asarray(np.array(streams, np.uint32)))
+        return state._replace(neurons=state.neurons._replace(clock=clock))
 
 
 class Shown(NamedTuple):

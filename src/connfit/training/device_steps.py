@@ -56,7 +56,7 @@ class DeviceSteps(Protocol):
         Parameters
         ----------
         streams
-            Of each recording's external events.
+            Of each recording's external events, if it has any.
         """
         ...
 
@@ -93,7 +93,9 @@ class OneDevice:
 
     def start(self, batch: int, streams: UInt32[np.ndarray, "B"] | None = None) -> Any:
         memory = self.program.learner.start(self.model, batch, self.program.groups)
-        return memory if streams is None else _with_clock(memory, Clock.at(streams, runs=batch))
+        if streams is None or self.model.neuron.poisson is None:
+            return memory
+        return _with_clock(memory, Clock.at(streams, runs=batch))
 
     def step(
         self, params: Params, moments: optax.OptState, memory: Any, window: WindowArrays, rates: dict[str, Any]
@@ -178,7 +180,7 @@ class ManyDevices:
 
     def start(self, batch: int, streams: UInt32[np.ndarray, "B"] | None = None) -> Any:
         memory = _start(self.on.model, mesh=self.on.mesh, program=self.program, batch=batch)
-        if streams is None:
+        if streams is None or self.on.model.neuron.poisson is None:
             return memory
         return _with_clock(memory, spread(self.on.mesh, lambda _: Clock.at(streams, runs=batch)))
 

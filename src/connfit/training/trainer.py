@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, UInt32
+from jaxtyping import Array, Float
 
 from connfit._system.heap import return_freed_pieces
 from connfit._system.process_group import told
@@ -20,7 +20,7 @@ from connfit.config import TrainConfig
 from connfit.errors import DivergedError
 from connfit.models.base import Model, Params, group_of, key_of
 from connfit.models.forecaster import ModelForecaster
-from connfit.models.poisson_input import TRAINING, stream_of
+from connfit.models.poisson_input import epoch_streams
 from connfit.recordings.cohort import Cohort
 from connfit.training.device_steps import DeviceSteps, ManyDevices, ModelOnDevices, OneDevice, StepProgram
 from connfit.training.firing_penalty import HostScore, Pending, counted_steps, in_history, on_host, with_firing_penalty
@@ -220,13 +220,6 @@ class Trainer:
         order = self._random(state).permutation(count)
         return [sorted(order[k : k + size].tolist()) for k in range(0, count, size)]
 
-    def _streams(self, state: FitState, batch: list[int]) -> UInt32[np.ndarray, "B"] | None:
-        """External events of each stretch: others in every epoch, and again the same for who resumes a fit."""
-        if self.model.neuron.poisson is None:
-            return None
-        epoch = self.seed, state.phase, state.epoch
-        return np.array([stream_of(TRAINING, *epoch, item) for item in batch], np.uint32)
-
     def _random(self, state: FitState) -> np.random.Generator:
         return np.random.default_rng([self.seed, state.phase, state.epoch])
 
@@ -283,7 +276,7 @@ class Trainer:
         steps, kind = self._step_sizes(state), jnp.result_type(float)
         began = time.perf_counter()
         for members in batches:
-            memory = self._steps.start(len(members), self._streams(state, members))
+            memory = self._steps.start(len(members), epoch_streams(self.seed, state.phase, state.epoch, members))
             for window in self._windows(state, members):
                 rate = self._learning_rate(state, done / total)
                 compiles = (state.phase, len(members)) not in self._compiled
