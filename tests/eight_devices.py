@@ -87,7 +87,7 @@ def gradients(cell: str, kind: str, rule: str, devices: int) -> dict[str, list[f
     for steps in both:
         params = {key: jnp.array(value) for key, value in one.params.items()}
         params, moments = steps.place(params, OPTIMISERS["adam"].init(params))
-        memory, norms = steps.start(window.inputs.shape[2]), []
+        memory, norms = steps.start(window.inputs.shape[2], getattr(one, "streams", None)), []
         for piece in pieces(window, 4):
             params, moments, memory, loss, norm, _ = steps.step(
                 params, moments, memory, piece, {key: np.zeros(()) for key in params}

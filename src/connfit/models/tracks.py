@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, Int
 
 from connfit.models.base import Model, Params
 from connfit.models.frame_loop import CHUNK
+from connfit.models.poisson_input import Clock
 from connfit.models.rollout import Limits, Shown, State, readings, rollout
 from connfit.models.shelf import Shelf, empty_shelf, shelve
 from connfit.recordings import Recording
@@ -43,6 +44,7 @@ class Follower(Protocol):
     def limits(self, recording: Recording) -> Limits: ...
     def inputs(self, recording: Recording) -> Inputs | None: ...
     def shown(self, recording: Recording, frames: slice | Int[np.ndarray, "K"]) -> Shown: ...
+    def clock(self, recording: Recording, frame: int) -> Clock: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,15 +87,23 @@ def follow_tracks(follower: Follower, tracks: Sequence[Track]) -> None:
         _follow(follower, longest_first[first : first + width])
 
 
-def settled(follower: Follower, first: Shown, limits: Limits) -> State:
-    """As if one frame had been there for long, so that no transient from silence is scored."""
-    return _settled(follower.model, follower.params, first, limits)
+def settled(follower: Follower, first: Shown, limits: Limits, clock: Clock) -> State:
+    """As if one frame had been there for long, so that no transient from silence is scored.
+
+    Parameters
+    ----------
+    clock
+        Of external events, as it stands then.
+    """
+    before = clock._replace(step=clock.step - jnp.uint32(CHUNK))
+    return _settled(follower.model, follower.params, first, limits, before)
 
 
 @jax.jit
-def _settled(model: Model, params: Params, first: Shown, limits: Limits) -> State:
+def _settled(model: Model, params: Params, first: Shown, limits: Limits, clock: Clock) -> State:
     shown = jax.tree.map(lambda one: jnp.broadcast_to(one, (CHUNK, *one.shape[1:])), first)
-    return rollout(model, params, State.at_rest(model, first.values.shape[2]), shown, readings, limits=limits).state
+    start = State.at_rest(model, first.values.shape[2], clock)
+    return rollout(model, params, start, shown, readings, limits=limits).state
 
 
 @jax.jit
@@ -117,7 +127,9 @@ def _follow(follower: Follower, tracks: Sequence[Track]) -> None:
     model, params, substeps = follower.model, follower.params, follower.substeps
     limits = [follower.limits(track.recording) for track in tracks]
     together = _limits_beside(limits)
-    state = settled(follower, _beside([_shown_in(follower, track, slice(0, 1)) for track in tracks]), together)
+    clocks = [follower.clock(track.recording, track.at) for track in tracks]
+    clock = Clock(*(jnp.concatenate(some) for some in zip(*clocks, strict=True)))
+    state = settled(follower, _beside([_shown_in(follower, track, slice(0, 1)) for track in tracks]), together, clock)
     columns = [follower.columns(track.recording) for track in tracks]
     held: list[tuple[int, int]] = []
     shelf = None

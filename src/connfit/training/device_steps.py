@@ -12,13 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh, PartitionSpec
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, UInt32
 
 from connfit._system import process_group
 from connfit.errors import ConfigError
-from connfit.models.base import INNOVATION_GAINS, NOISE_SCALE, Model, Params
+from connfit.models.base import INNOVATION_GAINS, NOISE_SCALE, Model, Neurons, Params
 from connfit.models.blocks import AXIS, BlockFacts, Blocks, cut_model, device_mesh, gathered, spread
 from connfit.models.connectome_model import ConnectomeModel
+from connfit.models.poisson_input import Clock
 from connfit.training.learners.learner import Learner, WindowArrays
 from connfit.training.learners.windowed import WindowedLearner
 from connfit.training.one_pass_adam import sum_of_squares
@@ -49,8 +50,14 @@ class DeviceSteps(Protocol):
         """Put parameters and their moments where they are trained."""
         ...
 
-    def start(self, batch: int) -> Any:
-        """Return the learner's memory before the first window of so many recordings."""
+    def start(self, batch: int, streams: UInt32[np.ndarray, "B"] | None = None) -> Any:
+        """Return the learner's memory before the first window of so many recordings.
+
+        Parameters
+        ----------
+        streams
+            Of each recording's external events, if it has any.
+        """
         ...
 
     def step(
@@ -84,8 +91,11 @@ class OneDevice:
     def place(self, params: Params, moments: optax.OptState) -> tuple[Params, optax.OptState]:
         return params, moments
 
-    def start(self, batch: int) -> Any:
-        return self.program.learner.start(self.model, batch, self.program.groups)
+    def start(self, batch: int, streams: UInt32[np.ndarray, "B"] | None = None) -> Any:
+        memory = self.program.learner.start(self.model, batch, self.program.groups)
+        if streams is None or self.model.neuron.poisson is None:
+            return memory
+        return _with_clock(memory, Clock.at(streams, runs=batch))
 
     def step(
         self, params: Params, moments: optax.OptState, memory: Any, window: WindowArrays, rates: dict[str, Any]
@@ -168,8 +178,11 @@ class ManyDevices:
             moments, lambda part: self.on.spread(part, moments=True), lambda one: spread(self.on.mesh, lambda _: one)
         )
 
-    def start(self, batch: int) -> Any:
-        return _start(self.on.model, mesh=self.on.mesh, program=self.program, batch=batch)
+    def start(self, batch: int, streams: UInt32[np.ndarray, "B"] | None = None) -> Any:
+        memory = _start(self.on.model, mesh=self.on.mesh, program=self.program, batch=batch)
+        if streams is None or self.on.model.neuron.poisson is None:
+            return memory
+        return _with_clock(memory, spread(self.on.mesh, lambda _: Clock.at(streams, runs=batch)))
 
     def step(
         self, params: Params, moments: optax.OptState, memory: Any, window: WindowArrays, rates: dict[str, Any]
@@ -265,6 +278,15 @@ def _one_block(tree: Any) -> Any:
 
 def _of_devices(tree: Any) -> Any:
     return jax.tree.map(lambda leaf: leaf[None], tree)
+
+
+def _with_clock(memory: Any, clock: Clock) -> Any:
+    """Set the clock of the neurons that a learner remembers, where they have one."""
+
+    def of(one: Any) -> Any:
+        return one._replace(clock=clock) if isinstance(one, Neurons) and one.clock is not None else one
+
+    return jax.tree.map(of, memory, is_leaf=lambda one: isinstance(one, Neurons))
 
 
 @partial(jax.jit, static_argnames=("mesh", "program", "batch"))
