@@ -2,6 +2,7 @@
 
     python benchmarks/spiking.py                  # all of it: some minutes and up to 3 GB
     python benchmarks/spiking.py --neurons 20000  # a smaller brain with as many connections per neuron
+    python benchmarks/spiking.py --poisson 500    # with external events of 1 mV, so many per second onto each neuron
 
 Random wiring, integrate-and-fire cells in steps of 1 ms, regions as read-outs that are scored once a window. What the
 neurons get decides how many spike; the density is measured. Each density is a process of its own with the large pages
@@ -81,7 +82,7 @@ def training_times(
     return times[SETTLE:], memory.neurons
 
 
-def measure(neurons: int, steps: int, mean_input: float) -> dict[str, float]:
+def measure(neurons: int, steps: int, mean_input: float, poisson_hz: float) -> dict[str, float]:
     """Return density of spikes, ms per step forward and in training, and the peak of memory."""
     rng, brain = np.random.default_rng(1), brain_of(neurons)
     own = rng.integers(REGIONS, size=neurons)
@@ -91,7 +92,9 @@ def measure(neurons: int, steps: int, mean_input: float) -> dict[str, float]:
     given = ModelConditions(
         connectome=brain, readout=readout, step_s=1e-3, drive="none", delay=1, bounds_s=(1e-3, 100.0)
     )
-    model = ConnectomeModel.wire(given, LIF())
+    cell = LIF(poisson_hz=poisson_hz)
+    mean_input -= 0.0 if cell.poisson is None else cell.poisson.mean(given.step_s)
+    model = ConnectomeModel.wire(given, cell)
     params = {
         "weights": jnp.asarray(0.1 * brain.counts, jnp.float32),
         "log_time_constants": jnp.full(neurons, np.log(0.1), jnp.float32),
@@ -129,17 +132,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--neurons", type=int, default=NEURONS)
     parser.add_argument("--window", type=int, default=100, help="steps of a window")
+    parser.add_argument("--poisson", type=float, default=0.0, help="external events per second of each neuron")
     parser.add_argument("--input", type=float, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.input is not None:
-        print(json.dumps(measure(options.neurons, options.window, options.input)))
+        print(json.dumps(measure(options.neurons, options.window, options.input, options.poisson)))
         return
     print(f"{options.neurons:,} neurons, {options.neurons * DEGREE:,} connections, windows of {options.window} steps")
     print(f"{'spikes %':>9} {'forward ms':>11} {'D-RTRL ms':>10} {'peak GB':>8}")
     environment = {**os.environ, "GLIBC_TUNABLES": SETTING}
     for given in INPUTS:
-        command = [sys.executable, __file__, "--neurons", str(options.neurons), "--window", str(options.window)]
-        ran = subprocess.run([*command, "--input", str(given)], env=environment, capture_output=True, text=True)
+        size = ["--neurons", str(options.neurons), "--window", str(options.window), "--poisson", str(options.poisson)]
+        command = [sys.executable, __file__, *size, "--input", str(given)]
+        ran = subprocess.run(command, env=environment, capture_output=True, text=True)
         if ran.returncode:
             raise SystemExit(ran.stderr)
         found = json.loads(ran.stdout.splitlines()[-1])

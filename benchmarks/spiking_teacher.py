@@ -2,6 +2,7 @@
 
     python benchmarks/spiking_teacher.py               # two fits, some minutes each on two cores
     python benchmarks/spiking_teacher.py --epochs 3    # a look
+    python benchmarks/spiking_teacher.py --poisson 100:2 --poisson 1000:0.6    # and external events, in Hz and mV
 
 The teacher is a SURROGATE: leaky integrate-and-fire neurons of 20 types in steps of 1 ms with weights of their own, a
 current, noise, and odours that two types smell; `examples/tutorials/make_files.py` steps it, and nothing of connfit.
@@ -64,11 +65,21 @@ def record(rng: np.random.Generator, table: pd.DataFrame, counts: sp.csr_array) 
     return pd.DataFrame({"time_s": seconds, **rates, **dict(zip(SMELLS, odours.T, strict=True))}).round(5)
 
 
+def options_of(text: str) -> tuple[str, dict[str, float]]:
+    """Return a label and options of the cell for events that are given as HZ:MV."""
+    hz, mv = map(float, text.split(":"))
+    return f"events of {mv:g} mV at {hz:g} Hz", {"poisson_hz": hz, "poisson_weight": mv}
+
+
 def main() -> None:
     """Print both fits beside the baselines; fail where the fit does not beat what it must."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--seed", type=int, default=5, help="of the teacher")
+    parser.add_argument(
+        "--poisson", action="append", default=[], metavar="HZ:MV",
+        help="fit with such events, too; which of these fits is compared is chosen by its validation part",
+    )  # fmt: skip
     options = parser.parse_args()
     rng = np.random.default_rng(options.seed)
     table, counts = wiring(rng)
@@ -83,18 +94,33 @@ def main() -> None:
         recording = cf.read_recording(folder / "animal.csv", inputs=tuple(SMELLS), kind="rate")
     mean = movie[[f"type{k}" for k in range(TYPES)]].to_numpy().mean()
     print(f"SURROGATE teacher: {NEURONS:,} neurons, {brain.m:,} connections, {FRAMES} frames, {mean:.1f} Hz on average")
-    found = {}
-    for label, of in (("wiring", brain), ("rewired", cf.make_null(brain, "rewire_degrees", seed=1))):
+    events = {"no events": {}, **dict(map(options_of, options.poisson))}
+
+    def fitted(label: str, of: cf.Connectome, given: dict[str, float]) -> cf.Evaluation:
         began = time.perf_counter()
         fit = cf.fit(
             of, recording, epochs=options.epochs, time_constant_frames=0.5, progress=False, left_out_units=0,
             cell="lif", substeps=STEPS, drive="none", readout="types", preprocess=(), preset="d-rtrl", window=STEPS,
             channels=tuple(SMELLS), exogenous=True, targets={k: f"type=type{v}" for k, v in SMELLS.items()},
+            cell_options=given,
         )  # fmt: skip
         seconds = time.perf_counter() - began
         evaluation = cf.evaluate(fit)
-        found[label] = evaluation
         print(f"\n{label}: {options.epochs} epochs in {seconds:.0f} s\n{evaluation.table().round(3).to_string()}")
+        for part in ("validation", "test"):
+            scores = evaluation.parts[part]
+            quiet = scores.free_run_deterministic
+            print(
+                f"{part}: skill {scores.skill(1):.3f}, FC of free runs {scores.free_run.fc_corr:.3f}, "
+                f"without residuals {np.nan if quiet is None else quiet.fc_corr:.3f}", flush=True,
+            )  # fmt: skip
+        return evaluation
+
+    found = {label: fitted(label, brain, given) for label, given in events.items()}
+    chosen = max(events, key=lambda label: found[label].parts["validation"].skill(1))
+    print(f"\nchosen by validation: {chosen}")
+    found["wiring"] = found[chosen]
+    found["rewired"] = fitted("rewired", cf.make_null(brain, "rewire_degrees", seed=1), events[chosen])
     ours, null = (found[name].parts["test"] for name in ("wiring", "rewired"))
     start = found["wiring"].at_initialisation["test"]
     line = found["wiring"].data.fc_corr_train_vs_test

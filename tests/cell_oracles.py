@@ -6,7 +6,7 @@ Nothing here uses the package's operators, learners or declared derivatives but 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.sparse as sp
 from networks import pieces, random_connectome
+from plain_events import events
 
 from connfit.connectome import Connectome
 from connfit.models import Readout
@@ -86,6 +87,7 @@ NEURON_OF: dict[str, Neuron] = {
     "two-channel": CELLS["two-channel"].neuron(),
     "lif": LIF(starts=SLOW, surrogate_width=0.6),
     "adaptive-lif": AdaptiveLIF(starts=(*SLOW, ("adaptation", 2.0), ("jump", 0.2)), surrogate_width=0.6),
+    "lif, events": LIF(starts=SLOW, surrogate_width=0.6, poisson_hz=1.5, poisson_weight=0.25),
     "odd": Odd(),
     "tired": Tired(),
 }
@@ -93,7 +95,10 @@ NEURON_OF: dict[str, Neuron] = {
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A model of one cell, parameters and a recording; `reads` is C [P, N], `reached` where F [N, F] may not be 0."""
+    """A model of one cell, parameters and a recording; `reads` is C [P, N], `reached` where F [N, F] may not be 0.
+
+    `received` [T, N, B] are external events, if the cell has any.
+    """
 
     brain: Connectome
     model: ConnectomeModel
@@ -101,6 +106,12 @@ class Case:
     window: WindowArrays
     reads: np.ndarray
     reached: np.ndarray
+    received: np.ndarray | None = None
+
+    @property
+    def streams(self) -> np.ndarray:
+        """Of the external events of each recording."""
+        return 7 + np.arange(self.window.inputs.shape[2])
 
 
 PER_STEP = ("refractory", "response")
@@ -159,7 +170,14 @@ def _case(
         params["inputs"] = jnp.asarray(rng.normal(0, 0.4, outside.strengths_shape))
         known = np.where(rng.random((STEPS, reached.shape[1], batch)) < 0.8, rng.normal(size=(STEPS, 4, batch)), 0)
         window = window._replace(external=known)
-    return Case(brain, model, params, window, readout.matrix.toarray(), reached)
+    one = Case(brain, model, params, window, readout.matrix.toarray(), reached)
+    return one if model.neuron.poisson is None else replace(one, received=received_events(one))
+
+
+def received_events(one: Case) -> np.ndarray:
+    """[T, N, B] external events of the cell with events, in millivolts."""
+    at = np.arange(STEPS), np.arange(NEURONS), 1.5 * one.model.step_s
+    return 0.25 * np.stack([events(stream, *at) for stream in one.streams], axis=2)
 
 
 def input_weights(one: Case, params: dict) -> jax.Array:
@@ -205,7 +223,7 @@ def plain_step(
 
     With `alone` derivatives stay in each neuron: neither what arrives from others nor what is fed back has any.
     """
-    h, queue = state
+    h, queue, *clock = state
     given, forced, *outside = now
     neuron, c, theta = one.model.neuron, jnp.asarray(one.reads), theta_of(one, params)
     if one.model.state_forcing:
@@ -225,8 +243,11 @@ def plain_step(
     x[0] = x[0] + params["bias"][:, None] + open_relu(drive)
     if outside:
         x[0] = x[0] + input_weights(one, params) @ outside[0]
+    if one.received is not None:
+        x[0] = x[0] + jnp.asarray(one.received)[clock[0].astype(int)]
+        clock = [clock[0] + 1]
     new = neuron.step(theta, h, tuple(x))
-    return (tuple(new), queue), {"h": h, "x": x, "arriving": arriving, "u": u, "drive": drive}
+    return (tuple(new), queue, *clock), {"h": h, "x": x, "arriving": arriving, "u": u, "drive": drive}
 
 
 def plain_loss(one: Case, params: dict, state: tuple, window: tuple) -> tuple[jax.Array, tuple]:
@@ -248,7 +269,8 @@ plain_jit = jax.jit(plain_step, static_argnums=0, compiler_options=QUICK)
 
 def at_rest(one: Case) -> tuple:
     zero = jnp.zeros((NEURONS, one.window.inputs.shape[2]))
-    return (zero,) * len(one.model.neuron.states), [zero] * one.model.delay
+    clock = [] if one.received is None else [jnp.zeros(())]  # that JAX can differentiate by
+    return (zero,) * len(one.model.neuron.states), [zero] * one.model.delay, *clock
 
 
 def arrays(window: WindowArrays) -> tuple:

@@ -68,6 +68,7 @@ def followed(cell: str, kind: str, devices: int) -> dict[str, float]:
     """How much the readings of runs in blocks differ from those of one device, in units of the largest."""
     import numpy as np
 
+    from connfit.models.poisson_input import Clock
     from connfit.models.rollout import Limits, Shown
     from connfit.models.track_runs import WholeRuns
     from connfit.training.device_steps import ModelOnDevices
@@ -87,7 +88,7 @@ def followed(cell: str, kind: str, devices: int) -> dict[str, float]:
     found = []
     here = ModelOnDevices.of(model, params, WindowedLearner(4, **RULES["hybrid"]), devices)
     for way in (WholeRuns(model, params, 2), here.runs(params, 2)):
-        state = way.settled(shown.part(slice(0, 1)), limits)
+        state = way.settled(shown.part(slice(0, 1)), limits, Clock.at(3, 100, runs))
         shelf = way.shelf(state, np.arange(runs))
         state, read = way.follow(state, shown, limits)
         state, shelf, again = way.follow_and_shelve(state, shown, limits, shelf, places)
@@ -130,7 +131,7 @@ def gradients(cell: str, kind: str, rule: str, devices: int) -> dict[str, list[f
     for steps in both:
         params = {key: jnp.array(value) for key, value in one.params.items()}
         params, moments = steps.place(params, OPTIMISERS["adam"].init(params))
-        memory, norms = steps.start(window.inputs.shape[2]), []
+        memory, norms = steps.start(window.inputs.shape[2], getattr(one, "streams", None)), []
         for piece in pieces(window, 4):
             params, moments, memory, loss, norm, _ = steps.step(
                 params, moments, memory, piece, {key: np.zeros(()) for key in params}

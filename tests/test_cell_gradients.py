@@ -47,6 +47,7 @@ def run(learner: WindowedLearner, one: Case) -> dict[str, np.ndarray]:
     """Gradient of a learner summed over the windows, parameters fixed."""
     groups, total = one.model.groups, {}
     memory = learner.start(one.model, one.window.inputs.shape[2], groups)
+    memory = memory._replace(neurons=memory.neurons.on_stream(one.streams))
     for piece in pieces(one.window, learner.window):
         result, memory = step(learner, one.model, one.params, memory, piece, trained=groups)
         total = {key: total.get(key, 0) + np.asarray(value) for key, value in result.gradient.items()}
@@ -89,6 +90,7 @@ def combinations(kinds: list[str], quick: str = "") -> list[Any]:
     quick_ones = {
         ("odd", "delay"),
         ("adaptive-lif", "delay"),  # of "lif" with a penalty, in tests/test_firing_rates.py
+        ("lif, events", "delay"),
         ("two-channel", quick),
         ("two-channel", "both signs"),
     }

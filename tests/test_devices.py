@@ -35,9 +35,10 @@ QUICK = (
     "gradients:rate-calcium:forced, delay:hybrid:3",
     "gradients:observed:order 1:d-rtrl:4",
     "gradients:rate:learned:tbptt:8",
+    "gradients:lif, events:plain:tbptt:3",
 )
-"""Between them state forcing, a queue of a delay, gains of units, noise, a learned read-out, an anatomical drive, and
-gap junctions that end in two blocks."""
+"""Between them state forcing, a queue of a delay, gains of units, noise, a learned read-out, an anatomical drive,
+external events, and gap junctions that end in two blocks."""
 
 FOLLOWED = (
     "followed:rate-calcium:forced, delay:3",

@@ -231,7 +231,7 @@ def test_a_compiled_window_is_the_learners_own(
     firing: FiringPenalty | None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Over three windows, so that traces count, with inputs and a drive that is closed now and then.
+    """Over three windows, so that traces count, with inputs and a drive that is closed now and then, and with events.
 
     203 neurons are no whole number of vectors or blocks; 1,203 with 60 inputs each are shared by threads.
     """
@@ -241,7 +241,8 @@ def test_a_compiled_window_is_the_learners_own(
     inputs = None if drive == "none" else input_map(brain, readout, ("light", "touch"), 1, "all")
     given = ModelConditions(connectome=brain, readout=readout, step_s=0.6, drive=drive, delay=delay, inputs=inputs)
     starts = (*SLOW, *((("adaptation", 2.0), ("jump", 0.2)) if kind is AdaptiveLIF else ()))
-    neuron = kind(starts=starts, surrogate=surrogate, surrogate_width=0.6, clears=clears)
+    events: dict[str, Any] = {"poisson_hz": 0.8, "poisson_weight": 0.2} if batch == 3 else {}
+    neuron = kind(starts=starts, surrogate=surrogate, surrogate_width=0.6, clears=clears, **events)
     model = ConnectomeModel.wire(given, neuron)
     params = {
         "weights": jnp.asarray(rng.random(brain.m) * 0.4, jnp.float32), "log_time_constants": jnp.zeros(n),
@@ -261,6 +262,7 @@ def test_a_compiled_window_is_the_learners_own(
             # A function of its own: JAX would take the program that it has compiled of the same one.
             step = jax.jit(lambda memory, window: learner.step(model, params, memory, window, model.groups))
             memory, found = jax.jit(lambda: learner.start(model, batch, model.groups))(), []
+            memory = memory._replace(neurons=memory.neurons.on_stream(np.arange(batch)))
             for value, weight, counts in zip(values, scored, counted, strict=True):
                 window = WindowArrays(value, value > 0.3, value, weight, external=external, counted=counts)
                 result, memory = step(memory, window)

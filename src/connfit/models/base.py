@@ -7,12 +7,13 @@ from typing import NamedTuple, Protocol, Self
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, UInt32
 
 from connfit.models.maps import DenseMap, GainMap, SparseMap, SynapticMap
 from connfit.models.neuron import Neuron, States
 from connfit.models.observation.likelihood import Likelihood
 from connfit.models.parameter import Parameter
+from connfit.models.poisson_input import Clock
 
 Params = dict[str, Array]
 """Parameters by the key of their array: `weights` or `gains`, `bias`, `drive`, `inputs`, `readout`, and those of
@@ -52,19 +53,31 @@ class Neurons(NamedTuple):
         One array for each state of a cell.
     sent
         With a synaptic delay of d steps, what neurons sent in the last d steps but is yet to arrive, the oldest first.
+    clock
+        Of external events, where the cell has such; it is counted, and has no derivatives.
     """
 
     states: tuple[Float[Array, "N B"], ...]
     sent: Float[Array, "d N B"] | None = None
+    clock: Clock | None = None
 
     @property
     def rates(self) -> Float[Array, "N B"]:
         """The first state."""
         return self.states[0]
 
+    def on_stream(self, stream: int | np.ndarray, step: int = 0) -> Neurons:
+        """Return the same neurons with the events of a stream from a step on, of one or of each run; if they have any.
+
+        See `connfit.models.poisson_input.stream_of`.
+        """
+        if self.clock is None:
+            return self
+        return self._replace(clock=Clock.at(stream, step, self.rates.shape[1]))
+
 
 def as_columns(neurons: Neurons) -> Float[Array, "V B"]:
-    """Return all that a state consists of, one below the other."""
+    """Return all that a state consists of, one below the other, but for the clock."""
     late = [] if neurons.sent is None else list(neurons.sent)
     columns = [*neurons.states, *late]
     return columns[0] if len(columns) == 1 else jnp.concatenate(columns)
@@ -126,6 +139,11 @@ class Model(Protocol):
     @property
     def neurons(self) -> int:
         """Number of neurons N."""
+        ...
+
+    @property
+    def first_neuron(self) -> UInt32[Array, ""] | None:
+        """Number of the first neuron in the whole brain; None: 0."""
         ...
 
     @property

@@ -9,7 +9,7 @@ from typing import Any, Self, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, UInt32
 
 from connfit._display import Displayed
 from connfit.errors import ConfigError
@@ -22,6 +22,7 @@ from connfit.models.neuron import Neuron, States, check_neuron
 from connfit.models.observation.innovation import deadbeat_gains, stable_gains
 from connfit.models.observation.likelihood import Likelihood
 from connfit.models.parameter import Parameter, TimeConstant
+from connfit.models.poisson_input import Clock
 from connfit.models.readout import overlap, own_overlap
 from connfit.models.wired_neurons import driven_neurons, junctions_of, read_neurons_of
 
@@ -73,6 +74,8 @@ class ConnectomeModel(Displayed):
         Whether neurons make connections of both signs.
     inputs
         Map of external inputs to neurons.
+    first_neuron
+        Number in the whole brain of the first neuron of a block; None: this is the whole.
     """
 
     neuron: Neuron = field(metadata=STATIC)
@@ -88,6 +91,7 @@ class ConnectomeModel(Displayed):
     read_neurons: Int[Array, "P"] | None = None
     correction: Correction | None = None
     inputs: SynapticMap | None = None
+    first_neuron: UInt32[Array, ""] | None = None
     state_forcing: float = 0.0  # an array as others are: programs do not depend on it, only on `forces`
     forces: bool = field(default=False, metadata=STATIC)
     own_gains: bool = field(default=False, metadata=STATIC)
@@ -115,6 +119,8 @@ class ConnectomeModel(Displayed):
             check_declared(type(cell))
         check_neuron(neuron, GROUPS)
         cell.check_step(given.step_s)
+        if neuron.poisson is not None:
+            neuron.poisson.check(given.step_s)
         if is_foreign(type(cell)):
             check_methods(cell, given.step_s)
         if (given.state_forcing or given.own_gains) and not neuron.shows_state:
@@ -269,10 +275,11 @@ class ConnectomeModel(Displayed):
         return {**params, INNOVATION_GAINS: stable_gains(self, gains, params)}
 
     def rest(self, batch: int = 1) -> Neurons:
-        """Return neurons whose states are all 0."""
+        """Return neurons whose states are all 0, and whose external events are the same in all runs."""
         shape = (self.neurons, batch)
         sent = jnp.zeros((self.delay, *shape)) if self.delay else None
-        return Neurons(tuple(jnp.zeros(shape) for _ in self.neuron.states), sent)
+        clock = None if self.neuron.poisson is None else Clock.at(0, runs=batch)
+        return Neurons(tuple(jnp.zeros(shape) for _ in self.neuron.states), sent, clock)
 
     def balance(self, rates: Float[np.ndarray, "N"]) -> Float[np.ndarray, "N"]:
         """Return the input that holds neurons at rates when own parameters of the cell are at their start."""

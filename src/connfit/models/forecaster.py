@@ -15,6 +15,7 @@ from connfit.errors import ConfigError
 from connfit.models.base import Model, Params
 from connfit.models.frame_loop import CHUNK
 from connfit.models.frame_steps import Within, spike_bits
+from connfit.models.poisson_input import RECORDING, Clock, stream_of
 from connfit.models.rollout import Each, Keep, Kept, Limits, Noise, Run, Shown, State, readings, rollout
 from connfit.models.track_runs import TrackRuns, settled
 from connfit.models.tracks import MOST_RATES, Track, follow_tracks
@@ -38,7 +39,7 @@ class ModelForecaster:
     name
         What tables call it.
     runs
-        Of the model in blocks, by which recordings are followed; None: it is whole.
+        By which recordings are followed, of a model in blocks; None: it is whole.
     """
 
     model: Model
@@ -89,10 +90,8 @@ class ModelForecaster:
         tracks: list[Track] = []
         found: list[tuple[Stored, Float[np.ndarray, "S steps P"]]] = []
         for number, recording in enumerate(recordings):
-            out = None if outs is None else outs[number]
-            own, one_step, ahead = self._tracks(
-                recording, np.asarray(starts[number]), steps, recording.frames - 1, out
-            )  # fmt: skip
+            at, out = np.asarray(starts[number]), None if outs is None else outs[number]
+            own, one_step, ahead = self._tracks(recording, at, steps, recording.frames - 1, out)
             tracks += own
             found.append((one_step, ahead))
         follow_tracks(self, tracks)
@@ -124,8 +123,8 @@ class ModelForecaster:
         keep, kept, also
             As of `connfit.models.rollout.rollout`; `also` has an entry for each frame, and is read in blocks.
         """
-        limits = self.limits(recording)
-        state = settled(self.model, self.params, self.shown(recording, slice(0, 1)), limits)
+        limits, first = self.limits(recording), self.shown(recording, slice(0, 1))
+        state = settled(self.model, self.params, first, limits, self.clock(recording, 0))
         for block in self._chunks(frames):
             entries = jax.tree.map(lambda one, block=block: one[block], also)
             run = self._run(state, self.shown(recording, block), limits, keep, kept, entries)
@@ -142,10 +141,10 @@ class ModelForecaster:
     ) -> Float[np.ndarray, "*runs frames P"]:
         """Run the model alone for frames `start` to `start + frames - 1`, after `warmup` recorded frames before them.
 
-        The first of them still sees the recorded frame before it. With `noise`, in the recording's
-        own units, z(t) = y(t) + noise(t) is what is returned, and what the model sees in the next
-        frame in place of a recorded one; units that the recording lacks run on the model's own
-        prediction. All runs share the warm-up.
+        The first of them still sees the recorded frame before it. With `noise`, in the recording's own units, z(t) =
+        y(t) + noise(t) is what is returned, and what the model sees in the next frame in place of a recorded one; units
+        that the recording lacks run on the model's own prediction. All runs share the warm-up; each but the first has
+        external events of its own from there on.
         """
         state = self._warmed_up(recording, start, warmup)
         if noise is None:
@@ -206,11 +205,8 @@ class ModelForecaster:
         """
         if not self.model.neuron.spikes:
             raise ConfigError(f"neurons of the cell {type(self.model.neuron).__name__} do not spike")
-        state, columns, limits = (
-            self._warmed_up(recording, start, warmup),
-            self.columns(recording),
-            self.limits(recording),
-        )
+        state = self._warmed_up(recording, start, warmup)
+        columns, limits = self.columns(recording), self.limits(recording)
         for block in self._chunks(frames):
             added = None if noise is None else self.noise(recording, noise[block][:, :, None])
             shown = self.alone(recording, start + block.start, block.stop - block.start)
@@ -246,9 +242,8 @@ class ModelForecaster:
             own = np.zeros((self.model.units, width), bool)
             own[each, np.arange(width)] = True
             # The state comes to rest on the frame before the first, again without the unit.
-            state = settled(
-                self.model, self.params, _without(own, self.shown(recording, slice(begin - 1, begin))), limits
-            )
+            before = _without(own, self.shown(recording, slice(begin - 1, begin)))
+            state = settled(self.model, self.params, before, limits, self.clock(recording, begin - 1))
             for block in self._chunks(stop - begin):
                 shown = self.shown(recording, slice(begin - 1 + block.start, begin - 1 + block.stop))
                 run = self._run(state, _without(own, shown), limits, readings, None)
@@ -291,7 +286,7 @@ class ModelForecaster:
         beyond = np.zeros((self.model.units, 1), np.float32)
         within = self.cohort.training_range(recording)
         beyond[self.columns(recording), 0] = within.last_beyond(recording.values[:begin], recording.mask[:begin])
-        state = State.at_rest(self.model)._replace(beyond=jnp.asarray(beyond))
+        state = State.at_rest(self.model, clock=self.clock(recording, begin - 1))._replace(beyond=jnp.asarray(beyond))
         for block in self._chunks(start - begin):
             shown = self.shown(recording, slice(begin - 1 + block.start, begin - 1 + block.stop))
             state = self._run(state, shown, limits, readings, None).state
@@ -316,7 +311,7 @@ class ModelForecaster:
         if noise.shape != expected:
             raise ConfigError(f"the noise of a free run has shape {noise.shape}, but must have {expected}")
         out = np.zeros(noise.shape, np.float32) if out is None else out
-        state = jax.tree.map(lambda values: jnp.repeat(values, runs, axis=-1), state)
+        state = state.beside_itself([stream_of(RECORDING, recording.name, run) for run in range(runs)])
         for block in self._chunks(frames):
             added = self.noise(recording, np.asarray(noise[:, block]).transpose(1, 2, 0))
             shown = self.alone(recording, start + block.start, len(added.values), runs)
@@ -352,9 +347,8 @@ class ModelForecaster:
     def _about_to_show(self, state: State, recording: Recording, frames: Int[np.ndarray, "B"]) -> State:
         """Runs that are to show a recorded frame each."""
         shown = self.shown(recording, frames)
-        return state._replace(
-            reading=jnp.asarray(shown.values[:, :, 0].T), shown=jnp.asarray(shown.given[:, :, 0].T)
-        )  # fmt: skip
+        values, given = (jnp.asarray(one[:, :, 0].T) for one in (shown.values, shown.given))
+        return state._replace(reading=values, shown=given)
 
     def shown(self, recording: Recording, frames: slice | Int[np.ndarray, "K"]) -> Shown:
         """Return what units are given to show in some frames of a recording, as columns of the model's units."""
@@ -368,6 +362,10 @@ class ModelForecaster:
             return Shown(shown, given)
         after = 1 + (np.arange(recording.frames)[frames] if isinstance(frames, slice) else frames)
         return Shown(shown, given, inputs.explaining(after)[:, :, None])
+
+    def clock(self, recording: Recording, frame: int) -> Clock:
+        """Return the clock of a recording's external events as it stands after a frame, however that is reached."""
+        return Clock.at(stream_of(RECORDING, recording.name, 0), frame * self.substeps)
 
     def alone(self, recording: Recording, start: int, frames: int, runs: int = 1) -> Shown:
         """Show nothing before frames of a free run, but for the external inputs that it is given.

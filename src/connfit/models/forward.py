@@ -259,12 +259,17 @@ def step(
         return Neurons((new,), sent), Trajectory(h, (x,), gate, u)
     x, *others = model.received(params, arriving)
     x += params["bias"][:, None]
+    clock = before.clock
+    if clock is not None:
+        assert model.neuron.poisson is not None
+        x += model.neuron.poisson.received(clock, model.first_neuron, len(x), model.step_s, x.dtype)
+        clock = clock.after_step()
     if beside is not None:
         x += beside
     if drive is not None:
         x += jnp.maximum(drive, 0)
     new = step_neurons(model.neuron, theta, h, (x, *others))
-    return Neurons(new, sent), Trajectory(h, (x, *others), gate, u)
+    return Neurons(new, sent, clock), Trajectory(h, (x, *others), gate, u)
 
 
 def fed_back_part(model: Model, params: Params, units: Int[Array, "W"] | None) -> FedBack | None:

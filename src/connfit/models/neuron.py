@@ -20,6 +20,7 @@ from jaxtyping import Array
 
 from connfit.errors import ConfigError
 from connfit.models.parameter import Parameter, Slope
+from connfit.models.poisson_input import PoissonInput
 
 Theta: TypeAlias = Mapping[str, Array]
 """Parameters by name, [N, 1] each, as a step uses them; a time constant as the share that is left after a step."""
@@ -241,6 +242,11 @@ class Neuron:
     def seen(self, theta: Theta, h: States) -> Reading:
         """Return the derivatives of `observed`."""
         return self._reading(Neuron.observed, self.observed, self.shows, theta, h)
+
+    @property
+    def poisson(self) -> PoissonInput | None:
+        """External events that neurons receive on their first channel; None: none."""
+        return None
 
     @property
     def has_slopes(self) -> bool:

@@ -95,7 +95,8 @@ def started(model: Model, params: Params, start: Neurons | Float[np.ndarray, "N"
     """
     kind = params["bias"].dtype
     if start is None:
-        return jax.tree.map(lambda one: one.astype(kind), model.rest())
+        rest = model.rest()
+        return rest._replace(**jax.tree.map(lambda one: one.astype(kind), {"states": rest.states, "sent": rest.sent}))
     if isinstance(start, Neurons):
         return State.of(model, start).neurons
     return State.of(model, jnp.asarray(vector_of("rates", start, model.neurons), kind)[:, None]).neurons

@@ -16,7 +16,7 @@ A window of training (`connfit.models.windows`) takes the same step (`advance`) 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -32,6 +32,7 @@ from connfit.models.forward import FedBack, Trajectory, correct, step
 from connfit.models.frame_loop import filled_up, loop_over
 from connfit.models.frame_steps import Within, frame_steps
 from connfit.models.neuron import as_states
+from connfit.models.poisson_input import Clock
 
 Kept = TypeVar("Kept")
 Each = TypeVar("Each")
@@ -72,19 +73,32 @@ class State(NamedTuple):
             If cells have more than one state, or signals a delay, and only rates are given.
         """
         neurons = start if isinstance(start, Neurons) else Neurons((start,))
-        if len(neurons.states) != len(model.neuron.states) or (neurons.sent is None) != (model.delay == 0):
+        ticks = (neurons.clock is None) == (model.neuron.poisson is None)
+        if len(neurons.states) != len(model.neuron.states) or (neurons.sent is None) != (model.delay == 0) or not ticks:
             raise ConfigError(
                 f"a start of {len(neurons.states)} states per neuron is not one of this model, whose neurons have "
-                f"{', '.join(model.neuron.states)}{' and signals on their way' if model.delay else ''}: start from "
+                f"{', '.join(model.neuron.states)}{' and signals on their way' if model.delay else ''}"
+                f"{' and a clock of external events' if model.neuron.poisson is not None else ''}: start from "
                 "model.rest() or from where a run ended"
             )
         nothing = jnp.zeros((model.units, neurons.rates.shape[1]), neurons.rates.dtype)
         return cls(neurons, nothing, jnp.zeros(nothing.shape, bool), nothing)
 
     @classmethod
-    def at_rest(cls, model: Model, runs: int = 1) -> State:
-        """Start from silence."""
-        return cls.of(model, model.rest(runs))
+    def at_rest(cls, model: Model, runs: int = 1, clock: Clock | None = None) -> State:
+        """Start from silence; with a clock, if that is of external events that the model has."""
+        neurons = model.rest(runs)
+        if clock is not None and neurons.clock is not None:
+            neurons = neurons._replace(clock=Clock(*(jnp.broadcast_to(one, (runs,)) for one in clock)))
+        return cls.of(model, neurons)
+
+    def beside_itself(self, streams: Sequence[int]) -> State:
+        """Return one run several times, each with the external events of a stream from now on, if it has any."""
+        state: State = jax.tree.map(lambda values: jnp.repeat(values, len(streams), axis=-1), self)
+        if (clock := state.neurons.clock) is None:
+            return state
+        clock = clock._replace(stream=jnp.asarray(np.array(streams, np.uint32)))
+        return state._replace(neurons=state.neurons._replace(clock=clock))
 
 
 class Shown(NamedTuple):

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Int
 
 from connfit.models.base import Model, Params
 from connfit.models.frame_loop import CHUNK
+from connfit.models.poisson_input import Clock
 from connfit.models.rollout import Limits, Shown, State, readings, rollout
 from connfit.models.shelf import Shelf, empty_shelf, shelve
 
@@ -23,8 +24,14 @@ from connfit.models.shelf import Shelf, empty_shelf, shelve
 class TrackRuns(Protocol):
     """Runs of a model with its parameters. States and shelves are where the model is."""
 
-    def settled(self, first: Shown, limits: Limits) -> State:
-        """Run as if one frame had been there for long, so that no transient from silence is scored."""
+    def settled(self, first: Shown, limits: Limits, clock: Clock) -> State:
+        """Run as if one frame had been there for long, so that no transient from silence is scored.
+
+        Parameters
+        ----------
+        clock
+            Of external events, as it stands then.
+        """
         ...
 
     def shelf(self, state: State, places: Int[np.ndarray, "B"]) -> Shelf:
@@ -60,8 +67,8 @@ class WholeRuns:
     params: Params
     substeps: int
 
-    def settled(self, first: Shown, limits: Limits) -> State:
-        return settled(self.model, self.params, first, limits)
+    def settled(self, first: Shown, limits: Limits, clock: Clock) -> State:
+        return settled(self.model, self.params, first, limits, clock)
 
     def shelf(self, state: State, places: Int[np.ndarray, "B"]) -> Shelf:
         return shelf_with(self.model, state, jnp.asarray(places))
@@ -82,11 +89,16 @@ class WholeRuns:
         return ahead(self.model, self.params, shelf, last, shown, limits, substeps=self.substeps)
 
 
-@jax.jit
-def settled(model: Model, params: Params, first: Shown, limits: Limits) -> State:
+def settled(model: Model, params: Params, first: Shown, limits: Limits, clock: Clock) -> State:
     """Run as `TrackRuns.settled` says."""
+    return _settled(model, params, first, limits, clock._replace(step=clock.step - jnp.uint32(CHUNK)))
+
+
+@jax.jit
+def _settled(model: Model, params: Params, first: Shown, limits: Limits, clock: Clock) -> State:
     shown = jax.tree.map(lambda one: jnp.broadcast_to(one, (CHUNK, *one.shape[1:])), first)
-    return rollout(model, params, State.at_rest(model, first.values.shape[2]), shown, readings, limits=limits).state
+    start = State.at_rest(model, first.values.shape[2], clock)
+    return rollout(model, params, start, shown, readings, limits=limits).state
 
 
 @jax.jit

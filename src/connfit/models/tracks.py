@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 
 from connfit.models.base import Model, Params
 from connfit.models.frame_loop import CHUNK
+from connfit.models.poisson_input import Clock
 from connfit.models.rollout import Limits, Shown
 from connfit.models.shelf import Shelf
 from connfit.models.track_runs import TrackRuns, WholeRuns
@@ -43,6 +44,7 @@ class Follower(Protocol):
     def limits(self, recording: Recording) -> Limits: ...
     def inputs(self, recording: Recording) -> Inputs | None: ...
     def shown(self, recording: Recording, frames: slice | Int[np.ndarray, "K"]) -> Shown: ...
+    def clock(self, recording: Recording, frame: int) -> Clock: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +96,9 @@ def _follow(follower: Follower, tracks: Sequence[Track]) -> None:
     runs = _runs_of(follower)
     limits = [follower.limits(track.recording) for track in tracks]
     together = _limits_beside(limits)
-    state = runs.settled(_beside([_shown_in(follower, track, slice(0, 1)) for track in tracks]), together)
+    clocks = [follower.clock(track.recording, track.at) for track in tracks]
+    clock = Clock(*(np.concatenate(some) for some in zip(*clocks, strict=True)))  # pyright: ignore[reportArgumentType]
+    state = runs.settled(_beside([_shown_in(follower, track, slice(0, 1)) for track in tracks]), together, clock)
     columns = [follower.columns(track.recording) for track in tracks]
     held: list[tuple[int, int]] = []
     shelf = None

@@ -12,11 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh, PartitionSpec
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, UInt32
 
 from connfit._system import process_group
 from connfit.errors import ConfigError
-from connfit.models.base import INNOVATION_GAINS, NOISE_SCALE, Model, Params
+from connfit.models.base import INNOVATION_GAINS, NOISE_SCALE, Model, Neurons, Params
 from connfit.models.blocks import (
     AXIS,
     BlockFacts,
@@ -30,6 +30,7 @@ from connfit.models.blocks import (
     spread,
 )  # fmt: skip
 from connfit.models.connectome_model import ConnectomeModel
+from connfit.models.poisson_input import Clock
 from connfit.training.learners.learner import Learner, WindowArrays
 from connfit.training.learners.windowed import WindowedLearner
 from connfit.training.one_pass_adam import sum_of_squares
@@ -60,8 +61,14 @@ class DeviceSteps(Protocol):
         """Put parameters and their moments where they are trained; those that are given are used up."""
         ...
 
-    def start(self, batch: int) -> Any:
-        """Return the learner's memory before the first window of so many recordings."""
+    def start(self, batch: int, streams: UInt32[np.ndarray, "B"] | None = None) -> Any:
+        """Return the learner's memory before the first window of so many recordings.
+
+        Parameters
+        ----------
+        streams
+            Of each recording's external events, if it has any.
+        """
         ...
 
     def step(
@@ -95,8 +102,11 @@ class OneDevice:
     def place(self, params: Params, moments: optax.OptState) -> tuple[Params, optax.OptState]:
         return params, moments
 
-    def start(self, batch: int) -> Any:
-        return self.program.learner.start(self.model, batch, self.program.groups)
+    def start(self, batch: int, streams: UInt32[np.ndarray, "B"] | None = None) -> Any:
+        memory = self.program.learner.start(self.model, batch, self.program.groups)
+        if streams is None or self.model.neuron.poisson is None:
+            return memory
+        return _with_clock(memory, Clock.at(streams, runs=batch))
 
     def step(
         self, params: Params, moments: optax.OptState, memory: Any, window: WindowArrays, rates: dict[str, Any]
@@ -187,8 +197,11 @@ class ManyDevices:
         """Spread arrays one after the other, and give up each: a process need not hold what its devices do twice."""
         return {key: self.on.spread({key: whole.pop(key)}, moments=moments)[key] for key in tuple(whole)}
 
-    def start(self, batch: int) -> Any:
-        return _start(self.on.model, mesh=self.on.mesh, program=self.program, batch=batch)
+    def start(self, batch: int, streams: UInt32[np.ndarray, "B"] | None = None) -> Any:
+        memory = _start(self.on.model, mesh=self.on.mesh, program=self.program, batch=batch)
+        if streams is None or self.on.model.neuron.poisson is None:
+            return memory
+        return _with_clock(memory, spread(self.on.mesh, lambda _: Clock.at(streams, runs=batch)))
 
     def step(
         self, params: Params, moments: optax.OptState, memory: Any, window: WindowArrays, rates: dict[str, Any]
@@ -276,6 +289,15 @@ class _OneBlock:
             both = jax.lax.psum(jnp.where(here, weights.at[at].get(mode="clip"), 0), AXIS)
             found["weights"] = weights.at[at].set(both.mean(axis=0), mode="drop")
         return found
+
+
+def _with_clock(memory: Any, clock: Clock) -> Any:
+    """Set the clock of the neurons that a learner remembers, where they have one."""
+
+    def of(one: Any) -> Any:
+        return one._replace(clock=clock) if isinstance(one, Neurons) and one.clock is not None else one
+
+    return jax.tree.map(of, memory, is_leaf=lambda one: isinstance(one, Neurons))
 
 
 @partial(jax.jit, static_argnames=("mesh", "program", "batch"))

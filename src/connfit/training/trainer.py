@@ -20,6 +20,7 @@ from connfit.config import TrainConfig
 from connfit.errors import DivergedError
 from connfit.models.base import Model, Params, group_of, key_of
 from connfit.models.forecaster import ModelForecaster
+from connfit.models.poisson_input import epoch_streams
 from connfit.recordings.cohort import Cohort
 from connfit.training.device_steps import DeviceSteps, ManyDevices, ModelOnDevices, OneDevice, StepProgram
 from connfit.training.firing_penalty import HostScore, Pending, counted_steps, in_history, on_host, with_firing_penalty
@@ -275,7 +276,7 @@ class Trainer:
         done, untimed, rate = 0, 0, 0.0
         began = time.perf_counter()
         for members in batches:
-            memory = self._steps.start(len(members))
+            memory = self._steps.start(len(members), epoch_streams(self.seed, state.phase, state.epoch, members))
             for window in self._windows(state, members):
                 rate = self._learning_rate(state, done / total)
                 compiles = (state.phase, len(members)) not in self._compiled

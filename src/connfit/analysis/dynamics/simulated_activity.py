@@ -16,7 +16,8 @@ from connfit.evaluation.baselines.residual_gaps import fill_draws
 from connfit.evaluation.residual_noise import MIN_RESIDUALS, Residuals, residuals_of
 from connfit.models.base import Model, Neurons, Params
 from connfit.models.forecaster import ModelForecaster
-from connfit.models.rest import sent_by, settle
+from connfit.models.poisson_input import SIMULATION, stream_of
+from connfit.models.rest import sent_by, settle, started
 from connfit.models.rollout import State, Stepped, rollout
 from connfit.recordings import Recording
 
@@ -119,7 +120,8 @@ def driven_run(
     noise = forecaster.noise(recording, drawn_noise[:, :, None])
     # As if the units of the recording had shown their mean for long, and showed it once more.
     mean = forecaster.cohort.mean_activity()
-    state = State.of(model, settle(model, params, inputs=mean, steps=256).neurons)
+    begin = started(model, params, None).on_stream(stream_of(SIMULATION, *seed))
+    state = State.of(model, settle(model, params, begin, inputs=mean, steps=256).neurons)
     state = state._replace(reading=jnp.asarray(mean, state.rates.dtype)[:, None], shown=jnp.asarray(noise.units[0]))
     watched = np.zeros(0, np.int64) if neurons is None else neurons
     kept = scratch if len(watched) else None

@@ -114,6 +114,7 @@ class Blocks:
             read_neurons=read,
             correction=correction,
             inputs=None if model.inputs is None else self._inputs(model.inputs, k),
+            first_neuron=None if model.neuron.poisson is None else np.uint32(start),
         )
         starts = np.asarray(_rows_of(model.recurrent).indptr)
         first, last = starts[rows.bounds[k : k + 2]]

@@ -16,6 +16,7 @@ from connfit._system import process_group
 from connfit.models.base import Params
 from connfit.models.blocks.device_mesh import AXIS, of_devices, one_block
 from connfit.models.connectome_model import ConnectomeModel
+from connfit.models.poisson_input import Clock
 from connfit.models.rollout import Limits, Shown, State, readings, rollout
 from connfit.models.shelf import Shelf, shelve
 from connfit.models.track_runs import ahead, settled, shelf_with
@@ -44,8 +45,8 @@ class BlockRuns:
     params: Params
     substeps: int
 
-    def settled(self, first: Shown, limits: Limits) -> State:
-        return _settled(self.model, self.params, *_everywhere(first, limits), mesh=self.mesh)
+    def settled(self, first: Shown, limits: Limits, clock: Clock) -> State:
+        return _settled(self.model, self.params, *_everywhere(first, limits, clock), mesh=self.mesh)
 
     def shelf(self, state: State, places: Int[np.ndarray, "B"]) -> Shelf:
         return _shelf(self.model, state, places, mesh=self.mesh)
@@ -89,15 +90,17 @@ def _own_shelf(shelf: Shelf) -> Shelf:
 
 
 @partial(jax.jit, static_argnames="mesh")
-def _settled(model: ConnectomeModel, params: Params, first: Shown, limits: Limits, *, mesh: Mesh) -> State:
-    def of_block(blocks: Any, first: Shown, limits: Limits) -> State:
+def _settled(
+    model: ConnectomeModel, params: Params, first: Shown, limits: Limits, clock: Clock, *, mesh: Mesh
+) -> State:  # fmt: skip
+    def of_block(blocks: Any, first: Shown, limits: Limits, clock: Clock) -> State:
         model, params = one_block(blocks)
-        return _of_state(settled(model, params, first, limits))
+        return _of_state(settled(model, params, first, limits, clock))
 
     run = jax.shard_map(
-        of_block, mesh=mesh, in_specs=(_BLOCK, _ALL, _ALL), out_specs=_STATE, check_vma=False
+        of_block, mesh=mesh, in_specs=(_BLOCK, _ALL, _ALL, _ALL), out_specs=_STATE, check_vma=False
     )  # fmt: skip
-    return run((model, params), first, limits)
+    return run((model, params), first, limits, clock)
 
 
 @partial(jax.jit, static_argnames="mesh")

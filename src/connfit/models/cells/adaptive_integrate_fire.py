@@ -30,13 +30,13 @@ class AdaptiveLIF(LIF):
 
     Parameters
     ----------
-    surrogate, surrogate_width, clears
+    surrogate, surrogate_width, clears, poisson_hz, poisson_weight
         As of `LIF`.
 
     Raises
     ------
     ConfigError
-        If there is no such surrogate, or its width is not above 0.
+        If there is no such surrogate, or a number is out of range.
     """
 
     code = "adaptive_lif"

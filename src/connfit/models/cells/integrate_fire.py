@@ -13,6 +13,7 @@ from connfit.errors import ConfigError, one_of
 from connfit.models.cells import CELLS, Cell
 from connfit.models.neuron import CompiledCell, Jacobian, Neuron, Reading, Slopes, States, Theta, total
 from connfit.models.parameter import Duration, Parameter, PerSecond, TimeConstant
+from connfit.models.poisson_input import PoissonInput
 from connfit.models.surrogate_spikes import SURROGATES, spike, surrogate_slope
 
 SYNAPSE_MV = 0.275
@@ -78,16 +79,21 @@ class LIF(Neuron):
     clears
         Whether a spike clears the current, and the refractory time holds it at that whatever arrives, as in Shiu et
         al.; else the current is that of its synapses alone.
+    poisson_hz, poisson_weight
+        External Poisson events of each neuron per second, and what one adds to g, in millivolts as a connection's
+        weight; 0 Hz: none.
 
     Raises
     ------
     ConfigError
-        If there is no such surrogate, or its width is not above 0.
+        If there is no such surrogate, or a number is out of range.
     """
 
     surrogate: Literal["triangular", "fast-sigmoid", "relu"] = "triangular"
     surrogate_width: float = 7.0
     clears: bool = True
+    poisson_hz: float = 0.0
+    poisson_weight: float = 1.0
 
     states = ("potential", "current", "refractory", "rate")
     counters = (2,)
@@ -109,6 +115,18 @@ class LIF(Neuron):
         one_of("surrogate", self.surrogate, SURROGATES)
         if not self.surrogate_width > 0:
             raise ConfigError(f"surrogate_width = {self.surrogate_width} must be above 0 mV")
+        if not 0 <= self.poisson_hz < float("inf"):
+            raise ConfigError(f"poisson_hz = {self.poisson_hz} must be 0 Hz or more; 0: no external events")
+        if not 0 < abs(self.poisson_weight) < float("inf"):
+            raise ConfigError(
+                f"poisson_weight = {self.poisson_weight} must be a number of millivolts other than 0: for no external "
+                "events set poisson_hz = 0"
+            )
+
+    @property
+    def poisson(self) -> PoissonInput | None:
+        """External events that the options ask for."""
+        return PoissonInput(self.poisson_hz, self.poisson_weight) if self.poisson_hz else None
 
     def check_step(self, step_s: float) -> None:
         """Raise a ConfigError for steps that are longer than twice the time constant of synapses."""

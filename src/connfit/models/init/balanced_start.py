@@ -3,8 +3,9 @@
 Weights are those of the wiring, scaled by the gain of a neuron at its rate: `spectral_radius` is that of spikes caused
 per spike; without it a synapse has the 0.275 mV of Shiu et al. 2024. Biases then follow from running the network
 itself: each neuron's is moved until it spikes as often as the units that read it ask for (homeostasis; Turrigiano &
-Nelson 2004, Nature Reviews Neuroscience 5:97). A recording that can be negative, or whose means are no rates of
-neurons, is not in hertz: its units then begin at a low quantile, and `USUAL_HZ` bring them to their mean.
+Nelson 2004, Nature Reviews Neuroscience 5:97). The mean of external events is taken off it first, and the network runs
+with them. A recording that can be negative, or whose means are no rates of neurons, is not in hertz: its units then
+begin at a low quantile, and `USUAL_HZ` bring them to their mean.
 """
 
 from __future__ import annotations
@@ -93,11 +94,14 @@ def fit_balance(model: Model, given: StartConditions, training: Training) -> Bal
         "weights": jnp.zeros(0),
     }
     theta = model.constants(start)
-    bias = model.neuron.balance(theta, jnp.asarray(shown)[:, None])[:, 0]
-    strengths = _weights(model, given, target_hz * model.step_s, np.asarray(bias))
+    needed = model.neuron.balance(theta, jnp.asarray(shown)[:, None])[:, 0]
+    strengths = _weights(model, given, target_hz * model.step_s, np.asarray(needed))
     steps = max(1, round(ROUND_S / model.step_s))
     target = jnp.asarray(target_hz * model.step_s)
-    bias, rate = _homeostasis(model, {**start, model.recurrent_group: strengths, "bias": bias}, target, steps)
+    poisson = model.neuron.poisson
+    first = needed if poisson is None else needed - poisson.mean(model.step_s)
+    params = {**start, model.recurrent_group: strengths, "bias": first}
+    bias, rate = _homeostasis(model, params, target, 0.1 * jnp.abs(needed), steps)
     magnitudes = model.recurrent.connection_strengths(strengths)
     return BalancedStart(magnitudes, bias, base, response, target_hz, np.asarray(rate) / model.step_s)
 
@@ -140,11 +144,13 @@ def _weights(
 
 
 def _homeostasis(
-    model: Model, params: Params, target: Float[Array, "N"], steps: int
+    model: Model, params: Params, target: Float[Array, "N"], size: Float[Array, "N"], steps: int
 ) -> tuple[Float[Array, "N"], Float[Array, "N"]]:
-    """Move biases until neurons spike as often as they are to; return them, and spikes per step of the last rounds."""
+    """Move biases, by `size` at most in a round, until neurons spike as often as they are to.
+
+    Returns them, and spikes per step of the last rounds.
+    """
     bias, neurons = params["bias"], model.rest()
-    size = 0.1 * jnp.abs(bias)
     mean = target
     late = jnp.zeros_like(target)
     for number in range(ROUNDS):

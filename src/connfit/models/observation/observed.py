@@ -23,6 +23,7 @@ from connfit.models.neuron import (
     total,
 )
 from connfit.models.parameter import TimeConstant
+from connfit.models.poisson_input import PoissonInput
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,11 @@ class Observed(Neuron):
     def spikes(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Whether the cell sends spikes."""
         return self.cell.spikes
+
+    @property
+    def poisson(self) -> PoissonInput | None:
+        """Those of the cell."""
+        return self.cell.poisson
 
     @property
     def shown(self) -> tuple[int, ...]:

@@ -35,6 +35,8 @@ _OF_CELLS = tuple(
 )
 _OF_RATES = ("connfit_rate_forward", "connfit_rate_backward")
 _OF_OPTIMISERS = ("connfit_adam", "connfit_sum_of_squares")
+_OF_EVENTS = ("connfit_poisson_counts",)
+_LATER = _OF_BLOCKS, _OF_CELLS, _OF_RATES, _OF_OPTIMISERS, _OF_EVENTS
 _ROOM_FOR_EVENTS = 8  # numbers of which one may not be 0, for lists of those to be used
 _registered: set[str] = set()
 _loaded: list[ctypes.CDLL] = []
@@ -61,7 +63,7 @@ def _load() -> str:
                 "reinstall connfit with `pip install --no-build-isolation`, or update jax"
             )
         # A library that was compiled before some of these does without them.
-        later = (names for names in (_OF_BLOCKS, _OF_CELLS, _OF_RATES, _OF_OPTIMISERS) if hasattr(library, names[0]))
+        later = (names for names in _LATER if hasattr(library, names[0]))
         for name in (*_HANDLERS, *chain.from_iterable(later)):
             _registered.add(name)
             jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(getattr(library, name)), platform="cpu")
