@@ -313,24 +313,19 @@ class Trainer:
     def validate(self, params: Params) -> Validation:
         """Score parameters by what epochs are compared by."""
         assert self.comparison is not None
-        forecaster, by = self._forecaster(params, self.comparison.cohort), self.config.select_on
+        forecaster, by = _forecaster(self.model, params, self.comparison.cohort, self.on_devices), self.config.select_on
         found = validate(forecaster, self.comparison.unit_weights, horizons=by != "one_step", near=by == "near")
         return Validation(*map(float, told(found)))
 
     def stays_finite(self, params: Params) -> bool:
         """Return whether predictions stay finite through all training frames: validation sees too few to tell."""
-        forecaster = self._forecaster(params, self.cohort)
+        forecaster = _forecaster(self.model, params, self.cohort, self.on_devices)
         parts = [
             recording.frames_only(slice(recording.require_parts().train[1])) for recording in self.cohort.recordings
         ]
         watched = [Finite(part.values.shape) for part in parts]
         forecaster.one_step_and_horizon_of(parts, [np.zeros(0, np.int64)] * len(parts), 0, watched)
         return bool(told(all(finite.all for finite in watched)))
-
-    def _forecaster(self, params: Params, cohort: Cohort) -> ModelForecaster:
-        """The model where it is trained."""
-        runs = None if self.on_devices is None else self.on_devices.runs(params, cohort.substeps)
-        return ModelForecaster(self.model, params, cohort, runs=runs)
 
     def _learning_rate(self, state: FitState, fraction: float) -> float:
         """Cosine from the phase's learning rate to its final fraction."""
@@ -371,6 +366,11 @@ class Trainer:
             ms_per_step=1e3 * seconds / (max(done - untimed, 1) * self.learner.window),
         )  # fmt: skip
         self.on_progress(now)
+
+
+def _forecaster(model: Model, params: Params, cohort: Cohort, on: ModelOnDevices | None) -> ModelForecaster:
+    """Forecast where the model is trained."""
+    return ModelForecaster(model, params, cohort, runs=None if on is None else on.runs(params, cohort.substeps))
 
 
 def _fed_back_units(cohort: Cohort, batch: int) -> Callable[[list[int]], Array] | None:
