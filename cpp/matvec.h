@@ -1,6 +1,8 @@
 // y[i, :] = sum over the connections e of row i of w[e] x[indices[e], :]
 #pragma once
 
+#include <array>
+
 #include "simd.h"
 #include "threads.h"
 
@@ -74,22 +76,21 @@ CONNFIT_AVX2 inline void MatvecSingleAvx2(const MatvecArgs& a, int64_t begin, in
 }
 #endif
 
-// V vectors of W columns each, from column `first` on. Four sums of each, of every fourth connection: one waits for its
+// V vectors of W columns each, from columns `first` on. Four sums of each, of every fourth connection: one waits for its
 // own last addition, which takes longer than fetching what lies in a cache. The same for all widths, so that a column
 // does not depend on how many stand beside it.
 template <int W, int V>
-CONNFIT_INLINE void MatvecBlock(const MatvecArgs& a, int64_t first, int64_t begin, int64_t end) {
+CONNFIT_INLINE void MatvecBlock(const MatvecArgs& a, const std::array<int64_t, V>& first, int64_t begin, int64_t end) {
   constexpr int64_t kAhead = 32;
   constexpr int kSums = 4;
-  const float* x = a.x + first;
   for (int64_t i = begin; i < end; ++i) {
     Vector<W> sums[kSums][V] = {};
     int64_t e = a.indptr[i];
     const int64_t stop = a.indptr[i + 1];
     const auto add = [&](int64_t at, Vector<W>* to) CONNFIT_BODY {
-      if (W * V >= 8) __builtin_prefetch(x + a.indices[std::min(at + kAhead, a.nnz - 1)] * a.batch);
-      const float* row = x + a.indices[at] * a.batch;
-      for (int k = 0; k < V; ++k) to[k] += a.w[at] * Load<W>(row + k * W);
+      if (W * V >= 8) __builtin_prefetch(a.x + a.indices[std::min(at + kAhead, a.nnz - 1)] * a.batch + first[0]);
+      const float* row = a.x + a.indices[at] * a.batch;
+      for (int k = 0; k < V; ++k) to[k] += a.w[at] * Load<W>(row + first[k]);
     };
     for (; e + kSums <= stop; e += kSums) {
 #pragma GCC unroll 4
@@ -97,18 +98,30 @@ CONNFIT_INLINE void MatvecBlock(const MatvecArgs& a, int64_t first, int64_t begi
     }
     for (; e < stop; ++e) add(e, sums[0]);
     for (int k = 0; k < V; ++k) {
-      Store<W>(a.y + i * a.batch + first + k * W, (sums[0][k] + sums[1][k]) + (sums[2][k] + sums[3][k]));
+      Store<W>(a.y + i * a.batch + first[k], (sums[0][k] + sums[1][k]) + (sums[2][k] + sums[3][k]));
+    }
+  }
+}
+
+// Two vectors in each pass through the connections. The last begins where it ends with the last column, so that it may
+// repeat some of the one before: 15 columns take one pass, as 16 do, instead of four for 8, 4, 2 and 1.
+template <int W>
+CONNFIT_INLINE void MatvecPasses(const MatvecArgs& a, int64_t begin, int64_t end) {
+  for (int64_t first = 0; first < a.batch; first += 2 * W) {
+    const int64_t last = a.batch - W;
+    if (first + W < a.batch) {
+      MatvecBlock<W, 2>(a, {first, std::min(first + W, last)}, begin, end);
+    } else {
+      MatvecBlock<W, 1>(a, {std::min(first, last)}, begin, end);
     }
   }
 }
 
 CONNFIT_INLINE void MatvecColumns(const MatvecArgs& a, int64_t begin, int64_t end) {
-  int64_t first = 0;
-  for (; first + 16 <= a.batch; first += 16) MatvecBlock<8, 2>(a, first, begin, end);
-  if (first + 8 <= a.batch) MatvecBlock<8, 1>(a, first, begin, end), first += 8;
-  if (first + 4 <= a.batch) MatvecBlock<4, 1>(a, first, begin, end), first += 4;
-  if (first + 2 <= a.batch) MatvecBlock<2, 1>(a, first, begin, end), first += 2;
-  if (first < a.batch) MatvecBlock<1, 1>(a, first, begin, end);
+  if (a.batch >= 8) return MatvecPasses<8>(a, begin, end);
+  if (a.batch >= 4) return MatvecPasses<4>(a, begin, end);
+  if (a.batch >= 2) return MatvecPasses<2>(a, begin, end);
+  MatvecPasses<1>(a, begin, end);
 }
 
 CONNFIT_FOR_EACH_ISA(MatvecColumns, MatvecArgs)

@@ -94,6 +94,16 @@ def test_native_equals_portable_over_many_chunks(batch, steps):
     assert_all_close(pattern, all_operands(rng, pattern, batch, steps))
 
 
+def test_a_column_does_not_depend_on_how_many_stand_beside_it():
+    rng = np.random.default_rng(3)
+    pattern = random_pattern(rng, 60, 40, 0.5)
+    w, x = (jnp.asarray(rng.normal(size=size), jnp.float32) for size in (pattern.nnz, (40, 35)))
+    with ops.use("native"):
+        whole = np.asarray(ops.matvec(pattern, w, x))
+        for batch in range(2, 35):
+            assert np.array_equal(ops.matvec(pattern, w, x[:, -batch:]), whole[:, -batch:]), batch
+
+
 @pytest.mark.parametrize(("rows", "columns"), [(0, 0), (0, 5), (5, 0), (1, 1)])
 def test_degenerate_sizes(rows, columns):
     pattern = ops.Pattern.of(np.zeros(rows + 1, int), np.zeros(0, int), columns)
