@@ -27,15 +27,23 @@ struct ScatterArgs {
   int64_t first, width;
 };
 
-template <int W>
-CONNFIT_INLINE void ScatterBlock(const ScatterArgs& s, int64_t begin, int64_t end, int64_t offset) {
+// Columns from `at` on: a vector of 8, or those of 4, 2 and 1 that fewer are made of, in one pass through the connections.
+template <bool Eight, bool Four, bool Two, bool One>
+CONNFIT_INLINE void ScatterVectors(const ScatterArgs& s, int64_t begin, int64_t end, int64_t at) {
   const RmatvecArgs& a = *s.call;
-  float* out = s.out + offset;
+  constexpr int kTwo = 4 * Four, kOne = kTwo + 2 * Two;
   for (int64_t i = begin; i < end; ++i) {
-    const Vector<W> v = Load<W>(a.v + i * a.batch + s.first + offset);
+    const float* from = a.v + i * a.batch + s.first + at;
+    const Vector<8> eight = Eight ? Load<8>(from) : Vector<8>{};
+    const Vector<4> four = Four ? Load<4>(from) : Vector<4>{};
+    const Vector<2> two = Two ? Load<2>(from + kTwo) : Vector<2>{};
+    const float one = One ? from[kOne] : 0.0f;
     for (int64_t e = a.indptr[i]; e < a.indptr[i + 1]; ++e) {
-      float* target = out + a.indices[e] * s.width;
-      Store<W>(target, Load<W>(target) + a.w[e] * v);
+      float* to = s.out + at + a.indices[e] * s.width;
+      if (Eight) Store<8>(to, Load<8>(to) + a.w[e] * eight);
+      if (Four) Store<4>(to, Load<4>(to) + a.w[e] * four);
+      if (Two) Store<2>(to + kTwo, Load<2>(to + kTwo) + a.w[e] * two);
+      if (One) to[kOne] += a.w[e] * one;
     }
   }
 }
@@ -58,11 +66,18 @@ CONNFIT_INLINE void ScatterSingle(const ScatterArgs& s, int64_t begin, int64_t e
 
 CONNFIT_INLINE void ScatterRows(const ScatterArgs& s, int64_t begin, int64_t end) {
   if (s.width == 1) return ScatterSingle(s, begin, end);
-  int64_t offset = 0;
-  for (; offset + 8 <= s.width; offset += 8) ScatterBlock<8>(s, begin, end, offset);
-  if (offset + 4 <= s.width) ScatterBlock<4>(s, begin, end, offset), offset += 4;
-  if (offset + 2 <= s.width) ScatterBlock<2>(s, begin, end, offset), offset += 2;
-  if (offset < s.width) ScatterBlock<1>(s, begin, end, offset);
+  int64_t at = 0;
+  for (; at + 8 <= s.width; at += 8) ScatterVectors<true, false, false, false>(s, begin, end, at);
+  switch (s.width - at) {
+    case 1: return ScatterVectors<false, false, false, true>(s, begin, end, at);
+    case 2: return ScatterVectors<false, false, true, false>(s, begin, end, at);
+    case 3: return ScatterVectors<false, false, true, true>(s, begin, end, at);
+    case 4: return ScatterVectors<false, true, false, false>(s, begin, end, at);
+    case 5: return ScatterVectors<false, true, false, true>(s, begin, end, at);
+    case 6: return ScatterVectors<false, true, true, false>(s, begin, end, at);
+    case 7: return ScatterVectors<false, true, true, true>(s, begin, end, at);
+    default: return;
+  }
 }
 
 CONNFIT_FOR_EACH_ISA(ScatterRows, ScatterArgs)

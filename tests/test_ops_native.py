@@ -97,11 +97,12 @@ def test_native_equals_portable_over_many_chunks(batch, steps):
 def test_a_column_does_not_depend_on_how_many_stand_beside_it():
     rng = np.random.default_rng(3)
     pattern = random_pattern(rng, 60, 40, 0.5)
-    w, x = (jnp.asarray(rng.normal(size=size), jnp.float32) for size in (pattern.nnz, (40, 35)))
+    w, x, v = (jnp.asarray(rng.normal(size=size), jnp.float32) for size in (pattern.nnz, (40, 35), (60, 35)))
     with ops.use("native"):
-        whole = np.asarray(ops.matvec(pattern, w, x))
-        for batch in range(2, 35):
-            assert np.array_equal(ops.matvec(pattern, w, x[:, -batch:]), whole[:, -batch:]), batch
+        for product, columns in ((ops.matvec, x), (ops.rmatvec, v)):
+            whole = np.asarray(product(pattern, w, columns))
+            for batch in range(2, 35):
+                assert np.array_equal(product(pattern, w, columns[:, -batch:]), whole[:, -batch:]), batch
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(0, 0), (0, 5), (5, 0), (1, 1)])
