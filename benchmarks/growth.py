@@ -178,7 +178,8 @@ def draw(lines: list[dict[str, Any]], folder: Path) -> None:
             axes.xaxis.set_minor_formatter(NullFormatter())
             axes.grid(alpha=0.25, linewidth=0.5)
             axes.legend(loc="best", fontsize=7)
-        right.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+        for of in (right.yaxis.set_major_formatter, right.yaxis.set_minor_formatter):
+            of(FuncFormatter(lambda y, _: f"{y:g}"))
         save_figure(figure, folder, "growth")
 
 

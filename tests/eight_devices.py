@@ -36,21 +36,11 @@ def ask(*cases: str, timeout: float = 500) -> dict[str, Any]:
     return dict(json.loads(line) for line in ended.stdout.splitlines())
 
 
-def gradients(cell: str, kind: str, rule: str, devices: int) -> dict[str, list[float]]:
-    """For each group, how much the gradients of all windows differ from those of one device, and their size.
-
-    They are Adam's first moment, which is linear in them: without clipping, and with rates of 0, it is their mean.
-    """
-    import jax
+def case_of(cell: str, kind: str) -> Any:
+    """A model with parameters, and a window of what it is shown."""
     import jax.numpy as jnp
-    import numpy as np
-    from networks import pieces
 
     from connfit.models import tie_weights
-    from connfit.training.device_steps import ManyDevices, ModelOnDevices, OneDevice, StepProgram
-    from connfit.training.learners import WindowedLearner
-    from connfit.training.optimiser import OPTIMISERS
-    from connfit.training.step import StepOptions
 
     if cell == "observed":
         from test_observation import case as observed
@@ -71,6 +61,60 @@ def gradients(cell: str, kind: str, rule: str, devices: int) -> dict[str, list[f
         from networks import random_problem
 
         one = random_problem(3, drive="anatomical", learned_readout=True, electrical=3)
+    return one
+
+
+def followed(cell: str, kind: str, devices: int) -> dict[str, float]:
+    """How much the readings of runs in blocks differ from those of one device, in units of the largest."""
+    import numpy as np
+
+    from connfit.models.poisson_input import Clock
+    from connfit.models.rollout import Limits, Shown
+    from connfit.models.track_runs import WholeRuns
+    from connfit.training.device_steps import ModelOnDevices
+    from connfit.training.learners import WindowedLearner
+
+    one = case_of(cell, kind)
+    model, params, window = one.model, one.params, one.window
+    external = None if window.external is None else np.asarray(window.external)
+    shown = Shown(np.asarray(window.inputs), np.asarray(window.forced), external)
+    steps, units, runs = shown.values.shape
+    high = np.full((units, 1), np.quantile(shown.values, 0.9))
+    limits = Limits(np.full((units, 1), -np.inf), np.repeat(high, runs, axis=1))
+    places = np.full((steps, runs), 64)
+    places[: 2 * runs].flat[: 2 * runs] = np.arange(runs, 3 * runs)
+    width = 3 * runs
+    last = Shown(np.repeat(shown.values[:1], 3, axis=2), np.ones((1, units, width), bool))
+    found = []
+    here = ModelOnDevices.of(model, params, WindowedLearner(4, **RULES["hybrid"]), devices)
+    for way in (WholeRuns(model, params, 2), here.runs(params, 2)):
+        state = way.settled(shown.part(slice(0, 1)), limits, Clock.at(3, 100, runs))
+        shelf = way.shelf(state, np.arange(runs))
+        state, read = way.follow(state, shown, limits)
+        state, shelf, again = way.follow_and_shelve(state, shown, limits, shelf, places)
+        alone = way.ahead(shelf, last, Shown.nothing(model, 5, width), Limits(limits.low, high))
+        found.append({key: np.asarray(v) for key, v in (("shown", read), ("shelved", again), ("ahead", alone))})
+    whole, many = found
+    assert all(whole[key].shape == many[key].shape and np.ptp(whole[key]) > 0 for key in whole)
+    return {key: float(np.abs(whole[key] - many[key]).max() / np.abs(whole[key]).max()) for key in whole}
+
+
+def gradients(cell: str, kind: str, rule: str, devices: int) -> dict[str, list[float]]:
+    """For each group, how much the gradients of all windows differ from those of one device, and their size.
+
+    They are Adam's first moment, which is linear in them: without clipping, and with rates of 0, it is their mean.
+    """
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+    from networks import pieces
+
+    from connfit.training.device_steps import ManyDevices, ModelOnDevices, OneDevice, StepProgram
+    from connfit.training.learners import WindowedLearner
+    from connfit.training.optimiser import OPTIMISERS
+    from connfit.training.step import StepOptions
+
+    one = case_of(cell, kind)
     window = one.window
     if kind == "own":
         units = np.array([0, 2])
@@ -107,6 +151,38 @@ def gradients(cell: str, kind: str, rule: str, devices: int) -> dict[str, list[f
     return {k: [float(np.abs(v - many[k]).max()) / (size[k] or 1.0), size[k]] for k, v in one_device.items()}
 
 
+def estimated(devices: int) -> dict[str, Any]:
+    """What the estimate says of each part in blocks, the bytes of the arrays that are there, and its words."""
+    import jax
+    import jax.numpy as jnp
+    from small import student
+
+    from connfit.config import TrainConfig
+    from connfit.training.device_steps import ManyDevices, ModelOnDevices, StepProgram
+    from connfit.training.learners import preset
+    from connfit.training.memory import estimate_memory
+    from connfit.training.optimiser import OPTIMISERS
+    from connfit.training.step import StepOptions
+
+    def size(tree: Any) -> int:
+        return sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
+
+    one = student()
+    learner, groups = preset("d-rtrl", window=8), one.model.groups
+    estimate = estimate_memory(one.model, one.params, one.cohort, learner, TrainConfig(devices=devices), groups)
+    here = ModelOnDevices.of(one.model, one.params, learner, devices)
+    steps = ManyDevices.of(here, {}, None, StepProgram(learner, groups, StepOptions()))
+    given = {key: jnp.array(value) for key, value in one.params.items()}
+    params, moments = steps.place(given, OPTIMISERS["adam"].init(given))
+    assert not given  # used up: nothing is held twice
+    held = {
+        "wiring in blocks": size(here.model.recurrent), "parameters in blocks": size(params),
+        "moments in blocks": size((moments.mu, moments.nu)), "traces in blocks": size(steps.start(2).traces),
+    }  # fmt: skip
+    parts = {what: [estimate.parts[what], there] for what, there in held.items()}
+    return {"parts": parts, "report": estimate.report()}
+
+
 def small_fit(rule: str, devices: int, **options: Any) -> Any:
     """A short fit of the student."""
     from small import student
@@ -124,8 +200,12 @@ def small_fit(rule: str, devices: int, **options: Any) -> Any:
 
 def losses(rule: str, devices: int, epochs: int) -> list[float]:
     """Loss of each window of a fit, and its validation skill after each epoch; operators are the native ones."""
+    from connfit.models import tracks
     from connfit.models.ops import native
     from connfit.training.trainer import Trainer
+
+    if devices > 1:
+        tracks.WholeRuns = None  # epochs are compared where the blocks are
 
     found: list[float] = []
     check = Trainer._check
@@ -181,6 +261,11 @@ if __name__ == "__main__":
             cell, kind, rule, devices = options
             with jax.enable_x64(True):
                 answer = gradients(cell, kind, rule, int(devices))
+        elif what == "followed":
+            with jax.enable_x64(True):
+                answer = followed(options[0], options[1], int(options[2]))
+        elif what == "memory":
+            answer = estimated(int(options[0]))
         elif what == "losses":
             answer = losses(options[0], int(options[1]), int(options[2]))
         else:

@@ -25,7 +25,7 @@ from connfit.errors import ConfigError
 from connfit.evaluation.study.rows import study_config
 from connfit.models.blocks import cut_model
 from connfit.models.blocks.cuts import Along, equal_shares
-from connfit.training import runs
+from connfit.training import memory, runs
 from connfit.training.device_steps import ModelOnDevices
 from connfit.training.fit import train
 from connfit.training.learners import preset
@@ -39,6 +39,14 @@ QUICK = (
 )
 """Between them state forcing, a queue of a delay, gains of units, noise, a learned read-out, an anatomical drive,
 external events, and gap junctions that end in two blocks."""
+
+FOLLOWED = (
+    "followed:rate-calcium:forced, delay:3",
+    "followed:observed:order 1:4",
+    "followed:rate:gains:3",
+    "followed:lif:own:8",
+)
+"""Between them state forcing, a queue of a delay, gains of units, shared weights and spikes."""
 
 TRACES_ALONE = ("pp-prop", "history")
 """Rules that do not know of forced single neurons."""
@@ -73,7 +81,7 @@ def assert_same_gradients(found: dict[str, list[float]], name: str) -> None:
 
 @pytest.fixture(scope="module")
 def quick_answers() -> dict[str, Any]:
-    return ask(*QUICK, "losses:hybrid:1:2", "losses:hybrid:3:2")
+    return ask(*QUICK, *FOLLOWED, "losses:hybrid:1:2", "losses:hybrid:3:2", "memory:2")
 
 
 @pytest.mark.parametrize("name", QUICK)
@@ -81,11 +89,43 @@ def test_gradients_are_those_of_one_device(name: str, quick_answers: dict[str, A
     assert_same_gradients(quick_answers[name], name)
 
 
+@pytest.mark.parametrize("name", FOLLOWED)
+def test_recordings_are_followed_in_blocks_as_on_one_device(name: str, quick_answers: dict[str, Any]) -> None:
+    found = quick_answers[name]
+    assert set(found) == {"shown", "shelved", "ahead"}
+    assert max(found.values()) <= 1e-12  # double precision, over some dozen steps
+
+
 def test_a_fit_on_three_devices_has_the_losses_of_one(quick_answers: dict[str, Any]) -> None:
     one, three = (np.array(quick_answers[f"losses:hybrid:{devices}:2"]) for devices in (1, 3))
     assert len(one) == 2 * 15 + 2 and np.ptp(one[:30]) > 0.1
     np.testing.assert_allclose(three, one, rtol=1e-5)
     assert (three != one).any()  # it was not computed in the same order
+
+
+def test_a_process_counts_the_blocks_of_its_devices(monkeypatch: pytest.MonkeyPatch, quick_answers: Any) -> None:
+    """Against the arrays that two devices hold; then as one of several processes."""
+    found = quick_answers["memory:2"]
+    for what, (said, held) in found["parts"].items():
+        # Blocks are filled up to the largest.
+        assert held > 0 and 0.8 <= said / held <= 1.01, (what, said, held)
+    assert "which has all 2 devices" in found["report"]
+    one = student()
+    monkeypatch.setattr(memory, "device_count", lambda asked: 8)
+    parts = {}
+    for own in (8, 4, 1):
+        monkeypatch.setattr(memory, "own_devices", lambda devices, own=own: own)
+        estimate = memory.estimate_memory(
+            one.model, one.params, one.cohort, preset("d-rtrl", window=8), TrainConfig(devices=8), one.model.groups
+        )
+        assert (f"which has {own} of 8 devices" in estimate.report()) == (own < 8)
+        parts[own] = estimate.parts
+    for key in ("wiring in blocks", "parameters in blocks", "moments in blocks", "traces in blocks"):
+        assert parts[4][key] == pytest.approx(parts[8][key] / 2, abs=1)
+        assert parts[1][key] == pytest.approx(parts[8][key] / 8, abs=1)
+    # All of a fit on one device is more than any process holds but for what it has whole; with one block of eight the
+    # peak is where the whole is put together.
+    assert "gradient in blocks" in parts[8] and "parameters and moments put together" in parts[1]
 
 
 @pytest.mark.slow

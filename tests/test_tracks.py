@@ -118,7 +118,7 @@ def test_validation_is_that_of_recordings_one_by_one(monkeypatch: pytest.MonkeyP
 def test_a_model_that_overflows_late_in_training_is_seen() -> None:
     """In one recording of several, after the frames that validation looks at, and in no other."""
     model = forecaster()
-    trainer = cast("Trainer", SimpleNamespace(model=model.model, cohort=model.cohort))
+    trainer = cast("Trainer", SimpleNamespace(model=model.model, cohort=model.cohort, on_devices=None))
     assert Trainer.stays_finite(trainer, model.params)
     assert not Trainer.stays_finite(trainer, {**model.params, "weights": 1e3 * model.params["weights"]})
     late = model.cohort.recordings[1]
@@ -127,5 +127,6 @@ def test_a_model_that_overflows_late_in_training_is_seen() -> None:
     values[stop - 3] = np.finfo(np.float32).max
     loud = replace(model.cohort, recordings=(model.cohort.recordings[0], replace(late, values=values)))
     driven = {**model.params, "drive": 1e3 * model.params["drive"]}
-    assert not Trainer.stays_finite(cast("Trainer", SimpleNamespace(model=model.model, cohort=loud)), driven)
+    other = cast("Trainer", SimpleNamespace(model=model.model, cohort=loud, on_devices=None))
+    assert not Trainer.stays_finite(other, driven)
     assert Trainer.stays_finite(trainer, driven)

@@ -153,6 +153,13 @@ def device_count(asked: int | str) -> int:
     return asked
 
 
+def own_devices(devices: int) -> int:
+    """Return how many of the first devices belong to this process."""
+    import jax
+
+    return sum(device.process_index == jax.process_index() for device in jax.devices()[:devices])
+
+
 def _try_flags() -> None:
     """Have another process read `XLA_FLAGS`, once for each value: XLA ends the one that reads nonsense."""
     flags = os.environ.get(XLA_FLAGS, "")

@@ -62,7 +62,7 @@ def presynapses_by_region(connectome: Connectome) -> tuple[tuple[str, ...], sp.c
         kept = (rows >= 0) & ~connectome.electrical[block]
         at = rows[kept], connectome.indices[block][kept]
         counts = connectome.counts[block][kept].astype(kind)
-        presynapses = presynapses + sp.csr_array(sp.coo_array((counts, at), shape=presynapses.shape))
+        presynapses = sp.csr_array(presynapses + sp.coo_array((counts, at), shape=presynapses.shape).tocsr())
     presynapses.sort_indices()
     return regions, presynapses
 

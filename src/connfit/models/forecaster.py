@@ -17,7 +17,8 @@ from connfit.models.frame_loop import CHUNK
 from connfit.models.frame_steps import Within, spike_bits
 from connfit.models.poisson_input import RECORDING, Clock, stream_of
 from connfit.models.rollout import Each, Keep, Kept, Limits, Noise, Run, Shown, State, readings, rollout
-from connfit.models.tracks import MOST_RATES, Track, follow_tracks, settled
+from connfit.models.track_runs import TrackRuns, settled
+from connfit.models.tracks import MOST_RATES, Track, follow_tracks
 from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort
 from connfit.recordings.frame_blocks import Stored
@@ -37,12 +38,15 @@ class ModelForecaster:
         lacks run on the model's own prediction.
     name
         What tables call it.
+    runs
+        By which recordings are followed, of a model in blocks; None: it is whole.
     """
 
     model: Model
     params: Params
     cohort: Cohort
     name: str = "connfit"
+    runs: TrackRuns | None = None
 
     @property
     def substeps(self) -> int:
@@ -86,10 +90,8 @@ class ModelForecaster:
         tracks: list[Track] = []
         found: list[tuple[Stored, Float[np.ndarray, "S steps P"]]] = []
         for number, recording in enumerate(recordings):
-            out = None if outs is None else outs[number]
-            own, one_step, ahead = self._tracks(
-                recording, np.asarray(starts[number]), steps, recording.frames - 1, out
-            )  # fmt: skip
+            at, out = np.asarray(starts[number]), None if outs is None else outs[number]
+            own, one_step, ahead = self._tracks(recording, at, steps, recording.frames - 1, out)
             tracks += own
             found.append((one_step, ahead))
         follow_tracks(self, tracks)
@@ -121,8 +123,8 @@ class ModelForecaster:
         keep, kept, also
             As of `connfit.models.rollout.rollout`; `also` has an entry for each frame, and is read in blocks.
         """
-        limits = self.limits(recording)
-        state = settled(self, self.shown(recording, slice(0, 1)), limits, self.clock(recording, 0))
+        limits, first = self.limits(recording), self.shown(recording, slice(0, 1))
+        state = settled(self.model, self.params, first, limits, self.clock(recording, 0))
         for block in self._chunks(frames):
             entries = jax.tree.map(lambda one, block=block: one[block], also)
             run = self._run(state, self.shown(recording, block), limits, keep, kept, entries)
@@ -203,11 +205,8 @@ class ModelForecaster:
         """
         if not self.model.neuron.spikes:
             raise ConfigError(f"neurons of the cell {type(self.model.neuron).__name__} do not spike")
-        state, columns, limits = (
-            self._warmed_up(recording, start, warmup),
-            self.columns(recording),
-            self.limits(recording),
-        )
+        state = self._warmed_up(recording, start, warmup)
+        columns, limits = self.columns(recording), self.limits(recording)
         for block in self._chunks(frames):
             added = None if noise is None else self.noise(recording, noise[block][:, :, None])
             shown = self.alone(recording, start + block.start, block.stop - block.start)
@@ -244,7 +243,7 @@ class ModelForecaster:
             own[each, np.arange(width)] = True
             # The state comes to rest on the frame before the first, again without the unit.
             before = _without(own, self.shown(recording, slice(begin - 1, begin)))
-            state = settled(self, before, limits, self.clock(recording, begin - 1))
+            state = settled(self.model, self.params, before, limits, self.clock(recording, begin - 1))
             for block in self._chunks(stop - begin):
                 shown = self.shown(recording, slice(begin - 1 + block.start, begin - 1 + block.stop))
                 run = self._run(state, _without(own, shown), limits, readings, None)

@@ -7,19 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Protocol
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int
 
 from connfit.models.base import Model, Params
 from connfit.models.frame_loop import CHUNK
 from connfit.models.poisson_input import Clock
-from connfit.models.rollout import Limits, Shown, State, readings, rollout
-from connfit.models.shelf import Shelf, empty_shelf, shelve
+from connfit.models.rollout import Limits, Shown
+from connfit.models.shelf import Shelf
+from connfit.models.track_runs import TrackRuns, WholeRuns
 from connfit.recordings import Recording
 from connfit.recordings.frame_blocks import Stored
 from connfit.recordings.inputs import Inputs
@@ -40,6 +38,8 @@ class Follower(Protocol):
     def params(self) -> Params: ...
     @property
     def substeps(self) -> int: ...
+    @property
+    def runs(self) -> TrackRuns | None: ...
     def columns(self, recording: Recording) -> Int[np.ndarray, "p"]: ...
     def limits(self, recording: Recording) -> Limits: ...
     def inputs(self, recording: Recording) -> Inputs | None: ...
@@ -87,49 +87,18 @@ def follow_tracks(follower: Follower, tracks: Sequence[Track]) -> None:
         _follow(follower, longest_first[first : first + width])
 
 
-def settled(follower: Follower, first: Shown, limits: Limits, clock: Clock) -> State:
-    """As if one frame had been there for long, so that no transient from silence is scored.
-
-    Parameters
-    ----------
-    clock
-        Of external events, as it stands then.
-    """
-    before = clock._replace(step=clock.step - jnp.uint32(CHUNK))
-    return _settled(follower.model, follower.params, first, limits, before)
-
-
-@jax.jit
-def _settled(model: Model, params: Params, first: Shown, limits: Limits, clock: Clock) -> State:
-    shown = jax.tree.map(lambda one: jnp.broadcast_to(one, (CHUNK, *one.shape[1:])), first)
-    start = State.at_rest(model, first.values.shape[2], clock)
-    return rollout(model, params, start, shown, readings, limits=limits).state
-
-
-@jax.jit
-def _shelf_with(model: Model, state: State, places: Int[Array, "B"]) -> Shelf:
-    """A shelf for CHUNK starts, and a last place for scrap."""
-    return empty_shelf(model, CHUNK + 1).put(places, state)
-
-
-@partial(jax.jit, static_argnames="substeps")
-def _ahead(
-    model: Model, params: Params, shelf: Shelf, last: Shown, shown: Shown, limits: Limits, *, substeps: int
-) -> Float[Array, "steps P B"]:
-    """Predict on from the first places of a shelf, each after the frame that was last shown."""
-    state = shelf.taken(model, slice(shown.values.shape[2]))
-    state = state._replace(reading=jnp.asarray(last.values[0]), shown=jnp.asarray(last.given[0]))
-    return rollout(model, params, state, shown, readings, limits=limits, substeps=substeps).each
+def _runs_of(follower: Follower) -> TrackRuns:
+    return follower.runs or WholeRuns(follower.model, follower.params, follower.substeps)
 
 
 def _follow(follower: Follower, tracks: Sequence[Track]) -> None:
     """Follow tracks side by side; those that are over are shown nothing."""
-    model, params, substeps = follower.model, follower.params, follower.substeps
+    runs = _runs_of(follower)
     limits = [follower.limits(track.recording) for track in tracks]
     together = _limits_beside(limits)
     clocks = [follower.clock(track.recording, track.at) for track in tracks]
-    clock = Clock(*(jnp.concatenate(some) for some in zip(*clocks, strict=True)))
-    state = settled(follower, _beside([_shown_in(follower, track, slice(0, 1)) for track in tracks]), together, clock)
+    clock = Clock(*(np.concatenate(some) for some in zip(*clocks, strict=True)))  # pyright: ignore[reportArgumentType]
+    state = runs.settled(_beside([_shown_in(follower, track, slice(0, 1)) for track in tracks]), together, clock)
     columns = [follower.columns(track.recording) for track in tracks]
     held: list[tuple[int, int]] = []
     shelf = None
@@ -139,12 +108,12 @@ def _follow(follower: Follower, tracks: Sequence[Track]) -> None:
             if len(track.starts) and track.starts[0] == 0:
                 places[number] = len(held)
                 held.append((number, 0))
-        shelf = _shelf_with(model, state, jnp.asarray(places))
-    for block in _blocks(tracks, substeps):
+        shelf = runs.shelf(state, places)
+    for block in _blocks(tracks, follower.substeps):
         count = block.stop - block.start
         shown = _beside([_shown_in(follower, track, block) for track in tracks])
         if shelf is None:
-            run = rollout(model, params, state, shown, readings, limits=together, substeps=substeps)
+            state, read = runs.follow(state, shown, together)
         else:
             # Entry k is what follows the k-th frame that is shown.
             now = [(number, k) for number, track in enumerate(tracks) for k in _within(track, block)]
@@ -155,11 +124,8 @@ def _follow(follower: Follower, tracks: Sequence[Track]) -> None:
             for place, (number, k) in enumerate(now, len(held)):
                 places[tracks[number].starts[k] - 1 - block.start, number] = place
             held += now
-            run = rollout(
-                model, params, state, shown, shelve, shelf, places, limits=together, substeps=substeps
-            )  # fmt: skip
-            shelf = run.kept
-        state, each = run.state, np.asarray(run.each)
+            state, shelf, read = runs.follow_and_shelve(state, shown, together, shelf, places)
+        each = np.asarray(read)
         for number, track in enumerate(tracks):
             stop = min(block.stop, track.last)
             if stop > block.start:
@@ -214,7 +180,7 @@ def _run_ahead(
     # Few batch sizes, so that there are few programs to compile.
     width = next(some for some in WIDTHS if len(held) <= some)
     filled = held + held[-1:] * (width - len(held))
-    model, params, steps = follower.model, follower.params, tracks[0].ahead.shape[1]
+    model, steps = follower.model, tracks[0].ahead.shape[1]
     last, shown = Shown.nothing(model, 1, width), Shown.nothing(model, steps, width)
     for number in dict.fromkeys(of for of, _ in filled):
         track, mine = tracks[number], [place for place, (of, _) in enumerate(filled) if of == number]
@@ -228,6 +194,6 @@ def _run_ahead(
                 shown = shown._replace(external=np.zeros((*expected.shape[:2], width), np.float32))
             np.asarray(shown.external)[:, :, mine] = expected
     within = _limits_beside([limits[number] for number, _ in filled])
-    each = np.asarray(_ahead(model, params, shelf, last, shown, within, substeps=follower.substeps))
+    each = np.asarray(_runs_of(follower).ahead(shelf, last, shown, within))
     for place, (number, k) in enumerate(held):
         tracks[number].ahead[k] = each[:, follower.columns(tracks[number].recording), place]

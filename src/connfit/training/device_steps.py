@@ -17,7 +17,18 @@ from jaxtyping import Array, Float, UInt32
 from connfit._system import process_group
 from connfit.errors import ConfigError
 from connfit.models.base import INNOVATION_GAINS, NOISE_SCALE, Model, Neurons, Params
-from connfit.models.blocks import AXIS, BlockFacts, Blocks, cut_model, device_mesh, gathered, spread
+from connfit.models.blocks import (
+    AXIS,
+    BlockFacts,
+    BlockRuns,
+    Blocks,
+    cut_model,
+    device_mesh,
+    gathered,
+    of_devices,
+    one_block,
+    spread,
+)  # fmt: skip
 from connfit.models.connectome_model import ConnectomeModel
 from connfit.models.poisson_input import Clock
 from connfit.training.learners.learner import Learner, WindowArrays
@@ -47,7 +58,7 @@ class DeviceSteps(Protocol):
     """A model where it is trained. What it holds of parameters and moments goes in with `place`, out with `whole`."""
 
     def place(self, params: Params, moments: optax.OptState) -> tuple[Params, optax.OptState]:
-        """Put parameters and their moments where they are trained."""
+        """Put parameters and their moments where they are trained; those that are given are used up."""
         ...
 
     def start(self, batch: int, streams: UInt32[np.ndarray, "B"] | None = None) -> Any:
@@ -152,6 +163,10 @@ class ModelOnDevices:
         """Put each block's part of parameters, or of moments of them, on its device."""
         return spread(self.mesh, lambda k: self.blocks.params(params, k, moments=moments))  # pyright: ignore[reportReturnType]
 
+    def runs(self, params: Params, substeps: int) -> BlockRuns:
+        """Return the model where it is with other parameters, of which each device is given its part."""
+        return BlockRuns(self.mesh, self.model, self.spread(params), substeps)
+
 
 @dataclass(frozen=True, eq=False)
 class ManyDevices:
@@ -174,9 +189,13 @@ class ManyDevices:
         return cls(on, on.spread(frozen), None if anchor is None else on.spread(anchor), program)
 
     def place(self, params: Params, moments: optax.OptState) -> tuple[Params, optax.OptState]:
-        return self.on.spread(params), _each_part(
-            moments, lambda part: self.on.spread(part, moments=True), lambda one: spread(self.on.mesh, lambda _: one)
+        return self._taken(params), _each_part(
+            moments, lambda part: self._taken(part, moments=True), lambda one: spread(self.on.mesh, lambda _: one)
         )
+
+    def _taken(self, whole: Params, *, moments: bool = False) -> Params:
+        """Spread arrays one after the other, and give up each: a process need not hold what its devices do twice."""
+        return {key: self.on.spread({key: whole.pop(key)}, moments=moments)[key] for key in tuple(whole)}
 
     def start(self, batch: int, streams: UInt32[np.ndarray, "B"] | None = None) -> Any:
         memory = _start(self.on.model, mesh=self.on.mesh, program=self.program, batch=batch)
@@ -272,14 +291,6 @@ class _OneBlock:
         return found
 
 
-def _one_block(tree: Any) -> Any:
-    return jax.tree.map(lambda leaf: leaf[0], tree)
-
-
-def _of_devices(tree: Any) -> Any:
-    return jax.tree.map(lambda leaf: leaf[None], tree)
-
-
 def _with_clock(memory: Any, clock: Clock) -> Any:
     """Set the clock of the neurons that a learner remembers, where they have one."""
 
@@ -292,7 +303,7 @@ def _with_clock(memory: Any, clock: Clock) -> Any:
 @partial(jax.jit, static_argnames=("mesh", "program", "batch"))
 def _start(model: ConnectomeModel, *, mesh: Mesh, program: StepProgram, batch: int) -> Any:
     def of_block(model: ConnectomeModel) -> Any:
-        return _of_devices(program.learner.start(_one_block(model), batch, program.groups))
+        return of_devices(program.learner.start(one_block(model), batch, program.groups))
 
     return jax.shard_map(of_block, mesh=mesh, in_specs=_BLOCK, out_specs=_BLOCK, check_vma=False)(model)
 
@@ -319,13 +330,13 @@ def _step(
     sizes: tuple[tuple[str, int], ...],
 ) -> Stepped[Any]:
     def of_block(blocks: Any, window: WindowArrays, rates: dict[str, Array]) -> Any:
-        model, facts, params, frozen, start, moments, memory = _one_block(blocks)
+        model, facts, params, frozen, start, moments, memory = one_block(blocks)
         *after, loss, norms, firing = take_step(
             model, params, frozen, start, moments, memory, window, rates,
             learner=program.learner, groups=program.groups, options=program.options,
             share=_OneBlock(model, facts, everywhere, dict(sizes)),
         )  # fmt: skip
-        return *_of_devices(after), loss, norms, firing
+        return *of_devices(after), loss, norms, firing
 
     step = jax.shard_map(
         of_block, mesh=mesh, in_specs=(_BLOCK, _ALL, _ALL), out_specs=(_BLOCK, _BLOCK, _BLOCK, _ALL, _ALL, _ALL),

@@ -10,11 +10,14 @@ from types import MappingProxyType
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import psutil
 
+from connfit._system.devices import device_count, own_devices
 from connfit.config import TrainConfig
 from connfit.errors import ConfigError
 from connfit.models.base import Model, Params, key_of
+from connfit.models.connectome_model import ConnectomeModel
 from connfit.recordings.cohort import Cohort
 from connfit.recordings.frame_blocks import BLOCK_VALUES
 from connfit.training.learners.learner import Learner
@@ -43,6 +46,8 @@ class MemoryEstimate:
         Bytes of evaluation and report by what they are for, where those follow.
     so_far
         Peak of this process before training: data were read and a start was searched.
+    held
+        What of several devices this process has, in words.
     """
 
     parts: Mapping[str, int]
@@ -50,6 +55,7 @@ class MemoryEstimate:
     savings: tuple[str, ...] = ()
     later: Mapping[str, int] = field(default_factory=dict)
     so_far: int = 0
+    held: str = ""
 
     @property
     def total(self) -> int:
@@ -69,7 +75,7 @@ class MemoryEstimate:
         ordered = sorted(parts.items(), key=lambda item: -item[1])
         listed = ", ".join(f"{what} {_gigabytes(size)}" for what, size in ordered if size >= 0.005e9)
         if ahead >= self.so_far:
-            return f"memory: about {_gigabytes(ahead)} GB at peak, {when} ({listed})"
+            return f"memory: about {_gigabytes(ahead)} GB at peak{self.held}, {when} ({listed})"
         return (
             f"memory: about {_gigabytes(self.so_far)} GB at peak, reached already; {_gigabytes(ahead)} GB {when} "
             f"({listed})"
@@ -82,7 +88,8 @@ def estimate_memory(
     """Estimate what a fit takes at its peak, from shapes alone.
 
     Nothing in it depends on the number of frames beyond the recordings themselves: a learner's memory is
-    that of one window and of its traces.
+    that of one window and of its traces. On several devices it is that of this process, with the blocks of its devices;
+    of the memory of cards it counts what they hold as if it were the machine's.
 
     Parameters
     ----------
@@ -108,7 +115,35 @@ def estimate_memory(
         # Of some frames at a time inputs and targets within the range of training, and what lies beyond it.
         "recordings": frames + min(4 * frames, BLOCK),
     }
-    return MemoryEstimate(MappingProxyType(parts), batch, learning.savings)
+    devices = device_count(config.devices)
+    if devices == 1:
+        return MemoryEstimate(MappingProxyType(parts), batch, learning.savings)
+    own = own_devices(devices)
+    assert isinstance(model, ConnectomeModel)
+    seen = own * model.recurrent.sources * learner.window * batch * jnp.result_type(float).itemsize
+    parts = _in_blocks(parts, own / devices, max(size[key_of(group, size)] for group in trained), moving, seen)
+    held = f" of this process, which has {f'{own} of' if own < devices else 'all'} {devices} devices"
+    return MemoryEstimate(MappingProxyType(parts), batch, learning.savings, held=held)
+
+
+def _in_blocks(parts: Mapping[str, int], share: float, largest: int, moving: int, seen: int) -> dict[str, int]:
+    """What a process holds at its peak whose devices have a share of the blocks.
+
+    Parameters
+    ----------
+    largest
+        Bytes of the largest array that is trained.
+    seen
+        Bytes of a window's outputs of all neurons, on its devices.
+    """
+    whole = {key: parts[key] for key in ("libraries", "wiring", "their start", "best so far", "recordings")}
+    blocks = {f"{key} in blocks": round(share * parts[key]) for key in ("wiring", "parameters", "moments", "traces")}
+    window = {"gradient in blocks": round(share * parts["gradient"]), "window": round(share * parts["window"]) + seen}
+    # After an epoch parameters and moments are put together, for a checkpoint does not depend on the devices.
+    put_together = {"parameters and moments put together": moving + parts["moments"] + 2 * largest}
+    return max(
+        ({**whole, **blocks, **also} for also in (window, put_together)), key=lambda stage: sum(stage.values())
+    )  # fmt: skip
 
 
 def check_memory(estimate: MemoryEstimate, *, free: int | None = None) -> None:
@@ -130,7 +165,8 @@ def check_memory(estimate: MemoryEstimate, *, free: int | None = None) -> None:
         return
     advice = []
     if estimate.batch > 1:
-        saved = (estimate.parts["traces"] + estimate.parts["window"]) * (estimate.batch - 1) // estimate.batch
+        of_each = sum(size for what, size in estimate.parts.items() if what.startswith(("traces", "window")))
+        saved = of_each * (estimate.batch - 1) // estimate.batch
         advice.append(f"train.batch = 1 (saves {_gigabytes(saved)} GB)")
     advice += [
         *estimate.savings, "model.drive = 'anatomical'", "data.min_synapses, which leaves out weak connections"

@@ -266,6 +266,7 @@ class Trainer:
         Returns parameters, moments, the loss of each window, seconds and steps (without windows whose
         step is compiled first), the last learning rate, and what the history says of firing rates.
         """
+        steps, kind = self._step_sizes(state), jnp.result_type(float)
         params, moments = self._steps.place(state.params, state.optimiser)
         batches = self._batches(state)
         total = sum(self._window_count(members) for members in batches)
@@ -273,7 +274,6 @@ class Trainer:
         losses: list[float] = []
         firing: list[HostScore] = []
         done, untimed, rate = 0, 0, 0.0
-        steps, kind = self._step_sizes(state), jnp.result_type(float)
         began = time.perf_counter()
         for members in batches:
             memory = self._steps.start(len(members), epoch_streams(self.seed, state.phase, state.epoch, members))
@@ -313,13 +313,13 @@ class Trainer:
     def validate(self, params: Params) -> Validation:
         """Score parameters by what epochs are compared by."""
         assert self.comparison is not None
-        forecaster, by = ModelForecaster(self.model, params, self.comparison.cohort), self.config.select_on
+        forecaster, by = _forecaster(self.model, params, self.comparison.cohort, self.on_devices), self.config.select_on
         found = validate(forecaster, self.comparison.unit_weights, horizons=by != "one_step", near=by == "near")
         return Validation(*map(float, told(found)))
 
     def stays_finite(self, params: Params) -> bool:
         """Return whether predictions stay finite through all training frames: validation sees too few to tell."""
-        forecaster = ModelForecaster(self.model, params, self.cohort)
+        forecaster = _forecaster(self.model, params, self.cohort, self.on_devices)
         parts = [
             recording.frames_only(slice(recording.require_parts().train[1])) for recording in self.cohort.recordings
         ]
@@ -366,6 +366,11 @@ class Trainer:
             ms_per_step=1e3 * seconds / (max(done - untimed, 1) * self.learner.window),
         )  # fmt: skip
         self.on_progress(now)
+
+
+def _forecaster(model: Model, params: Params, cohort: Cohort, on: ModelOnDevices | None) -> ModelForecaster:
+    """Forecast where the model is trained."""
+    return ModelForecaster(model, params, cohort, runs=None if on is None else on.runs(params, cohort.substeps))
 
 
 def _fed_back_units(cohort: Cohort, batch: int) -> Callable[[list[int]], Array] | None:

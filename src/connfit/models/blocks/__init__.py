@@ -8,6 +8,10 @@ gradient needs nothing else, for a connection belongs to the neuron that it ends
 from __future__ import annotations
 
 from connfit.models.blocks.block_model import BlockFacts, Blocks, cut_model
-from connfit.models.blocks.device_mesh import AXIS, device_mesh, gathered, spread
+from connfit.models.blocks.block_runs import BlockRuns
+from connfit.models.blocks.device_mesh import AXIS, device_mesh, gathered, of_devices, one_block, spread
 
-__all__ = ["AXIS", "BlockFacts", "Blocks", "cut_model", "device_mesh", "gathered", "spread"]
+__all__ = [
+    "AXIS", "BlockFacts", "BlockRuns", "Blocks", "cut_model", "device_mesh", "gathered", "of_devices", "one_block",
+    "spread",
+]  # fmt: skip

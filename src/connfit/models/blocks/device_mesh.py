@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -39,6 +39,16 @@ def spread(mesh: Mesh, make: Callable[[int], T]) -> T:
         return jax.make_array_from_single_device_arrays(shape, sharding, list(leaves))
 
     return jax.tree.map(joined, *parts)
+
+
+def one_block(tree: Any) -> Any:
+    """Return a block's own arrays, within `jax.shard_map`, where each has a leading axis of one device."""
+    return jax.tree.map(lambda leaf: leaf[0], tree)
+
+
+def of_devices(tree: Any) -> Any:
+    """Return arrays of a block with that axis."""
+    return jax.tree.map(lambda leaf: leaf[None], tree)
 
 
 def gathered(array: Array) -> np.ndarray:

@@ -85,7 +85,7 @@ def _by_pairs(
     indptr, units, share = support.indptr, support.indices, support.data
     per_neuron, readout_units = np.diff(indptr), len(shares.indptr) - 1
     if (per_neuron.astype(np.int64) ** 2).sum() > MOST_PAIRS and readout_units <= MOST_UNITS:
-        residual = _DenseResidual(sp.csr_array(shares.T), support)
+        residual = _DenseResidual(sp.csr_array(shares.T), support, readout_units)
         return residual.gradient, float(np.linalg.norm(residual.product(support.data), 2))
     neuron = np.repeat(np.arange(len(per_neuron)), per_neuron)
     partners = per_neuron[neuron]
@@ -111,25 +111,27 @@ class _DenseResidual:
         Cᵀ [N, P].
     support
         Its entries where E may have one.
+    units
+        P.
     """
 
     by_neuron: sp.csr_array
     support: sp.csr_array
+    units: int
 
     def gradient(self, values: Float[np.ndarray, "e"]) -> Float[np.ndarray, "e"]:
         """Return Cᵀ(CE − 1) on the support of E, of its values there."""
-        residual = self.product(values) - np.eye(self.support.shape[1])
+        residual = self.product(values) - np.eye(self.units)
         gradient = np.empty_like(values)
         for neurons, entries in self._blocks():
             shares = self.support[neurons]
-            rows = np.repeat(np.arange(shares.shape[0]), np.diff(shares.indptr))
+            rows = np.repeat(np.arange(neurons.stop - neurons.start), np.diff(shares.indptr))
             gradient[entries] = (_dense(shares) @ residual)[rows, shares.indices]
         return gradient
 
     def product(self, values: Float[np.ndarray, "e"]) -> Float[np.ndarray, "P P"]:
         """Return CE."""
-        units = self.support.shape[1]
-        total = np.zeros((units, units))
+        total = np.zeros((self.units, self.units))
         for neurons, entries in self._blocks():
             drive = self.support[neurons]
             drive.data = values[entries]
@@ -138,8 +140,7 @@ class _DenseResidual:
 
     def _blocks(self) -> Iterator[tuple[slice, slice]]:
         """Some neurons, and where their entries are on the support."""
-        neurons, units = self.support.shape
-        step = max(1, AT_ONCE // units)
+        neurons, step = len(self.support.indptr) - 1, max(1, AT_ONCE // self.units)
         for first in range(0, neurons, step):
             last = min(first + step, neurons)
             yield slice(first, last), slice(int(self.support.indptr[first]), int(self.support.indptr[last]))
