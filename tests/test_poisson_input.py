@@ -205,6 +205,22 @@ def test_predictions_are_those_of_a_network_stepped_by_hand(float64: None) -> No
     assert np.nanstd(other - of.forecaster.one_step(movie)) > 0.5
 
 
+def test_a_free_run_has_the_events_of_its_frames(float64: None) -> None:
+    of = with_events(spiking("lif", drive="none"))
+    movie, start, warmup, frames = of.cohort.recordings[0], 30, 4, 6
+    got = of.forecaster.free_run(movie, start, frames, warmup)
+    limits, last = of.forecaster.limits(movie), movie.values[start - 1]
+    beyond = last - np.clip(last, limits.low[:, 0], limits.high[:, 0])
+    lit = np.asarray(of.forecaster.shown(movie, slice(0, FRAMES)).external)[:, 0, 0]
+    steps = np.arange((start - warmup - 1) * SUBSTEPS, (start - 1 + frames) * SUBSTEPS)
+    currents = WEIGHT * events(stream_of(RECORDING, "movie", 0), steps, np.arange(NEURONS), HZ * STEP_S)
+    plain, found = PlainSpikes(of), []
+    for step, current in zip(steps, currents, strict=True):
+        plain.step(None, light=lit[step // SUBSTEPS], current=current)
+        found.append(plain.shown + beyond)
+    np.testing.assert_allclose(got, np.array(found)[SUBSTEPS - 1 :: SUBSTEPS][warmup:], rtol=1e-5)
+
+
 def test_forecasts_side_by_side_are_those_of_one_after_the_other() -> None:
     of = with_events(spiking("lif"))
     forecaster, movie = of.forecaster, of.cohort.recordings[0]

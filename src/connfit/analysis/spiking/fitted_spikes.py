@@ -121,7 +121,8 @@ def fitted_spikes(
 def _without_noise(model: Model, residuals: Residuals) -> str | None:
     """Why no noise is drawn; None where it is."""
     if model.drive is None and not model.forces:
-        return "nothing that units show reaches a neuron of this model"
+        beside = "" if model.neuron.poisson is None else "; external events do"
+        return f"nothing that units show reaches a neuron of this model{beside}"
     if len(residuals.frames) < MIN_RESIDUALS:
         return f"{len(residuals.frames)} training frames have a known error, {MIN_RESIDUALS} are needed to draw from"
     return None
