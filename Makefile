@@ -57,7 +57,7 @@ bench: $(STAMP)
 bench-memory: $(STAMP)
 	$(BIN)/python benchmarks/command_memory.py
 
-# From 0.75 to 100 million connections, and docs/growth.png: 14 GB, half an hour on a machine that does nothing else.
+# From 0.75 to 100 million connections, and docs/growth.png: 6 GB and about ten minutes of a machine that does nothing else.
 bench-growth: $(STAMP)
 	$(BIN)/python benchmarks/growth.py --figure docs
 

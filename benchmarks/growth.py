@@ -1,6 +1,6 @@
 """Measure how training grows with the brain: 0.75 to 100 million connections, long recordings, several side by side.
 
-    python benchmarks/growth.py                       # 14 GB and half an hour on two cores
+    python benchmarks/growth.py                       # 6 GB of memory, 1 GB on the disk, about ten minutes
     python benchmarks/growth.py --largest 3           # a minute
     python benchmarks/growth.py --figure docs         # and draw docs/growth.png
     python benchmarks/growth.py --lines FILE --figure docs   # draw what was printed earlier
