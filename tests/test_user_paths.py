@@ -153,7 +153,7 @@ READ: dict[str, Callable[[str], object]] = {
     "file:": lambda path: parse_neuron_set(f"file:{path}", regional_connectome()),
 }
 
-WRITTEN = {"Connectome.save.path", "Fit.save.out", "fit.out"}
+WRITTEN = {"Connectome.save.path", "Fit.save.out", "fit.out", "write_random_connectome.path"}
 """Those of a fit share `claims`, as do `evaluate_run` and all others that write into a run directory."""
 
 
@@ -173,4 +173,7 @@ def test_functions_read_where_the_user_means(name: str, written: Callable[[str],
 
 def test_functions_write_where_the_user_means(written: Callable[[str], str], tmp_path: Path) -> None:
     regional_connectome().save(written("brain.h5"))
-    assert (tmp_path / "home" / "brain.h5").is_file() and not list(Path().iterdir())
+    cf.write_random_connectome(written("random.h5"), 20, 30)
+    assert all((tmp_path / "home" / name).is_file() for name in ("brain.h5", "random.h5")) and not list(
+        Path().iterdir()
+    )

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int
 
+from connfit._system.paths import user_path
 from connfit.connectome.connectome_file import write_by_rows
 from connfit.connectome.row_blocks import row_blocks
 from connfit.connectome.streaming import progress
@@ -68,7 +69,7 @@ def write_random_connectome(
     places = np.array([f"R{k + 1}" for k in range(regions)] if regions else [""], object)
     region = places[np.arange(neurons) * len(places) // neurons]
     table = pd.DataFrame({"id": np.arange(neurons), "type": "", "region": region, "transmitter": "", "side": ""})
-    rows, path = _rows(rng, indptr), Path(path)
+    rows, path = _rows(rng, indptr), user_path(path)
     write_by_rows(path, name, indptr, rows, signs, table, notes={"random": True, "seed": seed})
     return path
 
