@@ -57,10 +57,12 @@ def keep_programs(root: Path, environment: MutableMapping[str, str] = os.environ
 
 def _processor() -> str:
     """A name for what this processor can do: machine code for more than that ends a process on another."""
-    told = [platform.machine(), platform.processor()]
     if _CPUINFO.exists():
         lines = _CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()
-        told += sorted({line for line in lines if line.startswith(("flags", "Features", "model name", "CPU part"))})
+        told = sorted({line for line in lines if line.startswith(("flags", "Features", "model name", "CPU part"))})
+    else:
+        told = [platform.processor()]
+    told.append(platform.machine())
     return hashlib.sha256("\n".join(told).encode()).hexdigest()[:12]
 
 

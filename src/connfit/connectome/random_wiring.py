@@ -31,7 +31,7 @@ def write_random_connectome(
 
     Numbers of inputs per neuron are log-normal, presynaptic neurons are drawn from all without repeats, synapse counts
     are geometric with a mean of 3.3, and a third of the neurons is inhibitory. Memory does not grow with the number of
-    connections: 100 million take half a minute, about 0.3 GB, and 0.9 GB on the disk.
+    connections: 100 million take seconds, about 0.3 GB, and 0.9 GB on the disk.
 
     Parameters
     ----------
