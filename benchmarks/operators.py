@@ -82,7 +82,7 @@ def cases(pattern: ops.Pattern) -> Iterator[tuple[str, dict, Step, Any, Any]]:
         return right.at[0, 0, 0].add(gradient[0]), trace, gradient
 
     w = draw(m)
-    for batch in (1, 8, 16):
+    for batch in (1, 3, 8, 15, 16):
         for name in ("matvec", "rmatvec"):
             yield name, {"batch": batch}, product, w, draw(n, batch)
     for k in (1, 8, 16, 32):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import tracemalloc
 
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+import scipy.sparse.linalg as spla
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
@@ -115,6 +117,33 @@ def test_blocks_sum_to_what_all_connections_do(brain, monkeypatch):
     assert np.array_equal(initial_magnitudes(brain, "input_fraction"), expected)
 
 
+@pytest.mark.parametrize(("share", "stands_out"), [(1 / 3, False), (0.0, True)], ids=["signs", "all excite"])
+def test_the_radius_of_a_large_brain_takes_a_bounded_number_of_products(share, stands_out, tmp_path, monkeypatch):
+    """Against all eigenvalues; where none stands out, to the two per cent that are promised."""
+    monkeypatch.setattr(random_wiring, "_INHIBITORY", share)
+    wired = cf.Connectome.load(cf.write_random_connectome(tmp_path / "brain.h5", 700, 30_000))
+    readout = Readout(sp.csr_array(np.eye(2, wired.n)), ("a", "b"))
+    model = cf.RateModel.from_connectome(wired, readout, step_s=1.0)
+    strengths = jnp.asarray(wired.counts, jnp.float32)
+    signed = sp.csr_array((wired.counts * wired.signs[wired.indices], wired.indices, wired.indptr)).toarray()
+    expected = np.abs(np.linalg.eigvals(signed)).max()
+    products, apply = [], starting_weights.recurrent_input
+    monkeypatch.setattr(starting_weights, "LARGE", 500)
+    monkeypatch.setattr(starting_weights, "_radii", {})
+    monkeypatch.setattr(starting_weights, "recurrent_input", lambda *given: products.append(1) or apply(*given))
+    found = starting_weights.spectral_radius_of(model, strengths)
+    assert found == pytest.approx(expected, rel=1e-3 if stands_out else 0.02)
+    assert len(products) <= 200, len(products)  # as docs/larger_brains.md says
+    # Where ARPACK gives up, the growth of a vector.
+    monkeypatch.setattr(starting_weights, "_radii", {})
+
+    def gives_up(*_, **__):
+        raise spla.ArpackNoConvergence("no convergence", np.zeros(0), np.zeros(0))
+
+    monkeypatch.setattr(starting_weights.spla, "eigs", gives_up)
+    assert starting_weights.spectral_radius_of(model, strengths) == pytest.approx(expected, rel=0.02)
+
+
 @pytest.mark.parametrize("anatomical", [False, True])
 def test_a_drive_of_many_pairs_is_that_of_few(anatomical, monkeypatch):
     """Sums over pairs of units, and dense products of some neurons at a time, differ by rounding alone."""
@@ -126,7 +155,7 @@ def test_a_drive_of_many_pairs_is_that_of_few(anatomical, monkeypatch):
     for most in (1 << 25, 0):
         monkeypatch.setattr(drives, "MOST_PAIRS", most)
         monkeypatch.setattr(drives, "AT_ONCE", 1_000)
-        monkeypatch.setattr(drives, "_known", {})
+        drives._anywhere.cache_clear()
         found.append(drives.persistence_drive(readout, allowed).toarray())
     assert np.abs(found[0] - found[1]).max() < 1e-12 * np.abs(found[0]).max()
 

@@ -21,7 +21,7 @@ from connfit._io import plain, read_arrays, write_arrays, write_json
 from connfit.errors import DataError
 from connfit.evaluation.evaluate_run import ANALYSIS, STUDY, evaluate_run
 from connfit.evaluation.evaluated import NullScores
-from connfit.training import checkpoints, runs
+from connfit.training import checkpoints, problem, runs
 from connfit.training.fit import FitState, Progress
 from connfit.training.fit_brain import fit
 from connfit.training.fitted import Fit
@@ -64,6 +64,21 @@ def interrupt_after(epochs: int) -> Any:
             raise Interruption
 
     return on_progress
+
+
+def test_training_begins_without_the_pages_of_the_connectome(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever fits: checks and the start have read all of them."""
+    job, seen = runs.prepare(own(files)), []
+
+    def train(*_: Any, **__: Any) -> Any:
+        seen.append("trained")
+        raise Interruption
+
+    monkeypatch.setattr(type(job.connectome), "release_pages", lambda _: seen.append("released"))
+    monkeypatch.setattr(problem, "train", train)
+    with pytest.raises(Interruption):
+        job.fit()
+    assert seen == ["released", "trained"]
 
 
 def fit_in_pieces(config: configuration.Config, out: Path, epochs: int) -> tuple[Fit, int]:

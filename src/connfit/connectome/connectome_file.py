@@ -84,16 +84,12 @@ def write_by_rows(
         )
         done = 0
         for pre, sizes in rows:
-            end = done + len(pre)
-            if end > m:
+            at, done = slice(done, done + len(pre)), done + len(pre)
+            if done > m:
                 break
-            indices[done:end], counts[done:end] = pre, sizes
-            electrical[done:end] = np.zeros(len(pre), np.uint8)
-            done = end
-        else:
-            end = done
-        if end != m:
-            raise DataError(f"connectome {name!r}: {end} connections or more were given, indptr says {m}")
+            indices[at], counts[at], electrical[at] = pre, sizes, np.zeros(len(pre), np.uint8)
+        if done != m:
+            raise DataError(f"connectome {name!r}: {done} connections or more were given, indptr says {m}")
 
 
 @contextmanager

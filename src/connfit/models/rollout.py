@@ -262,11 +262,12 @@ def rollout(
     within
         What is kept after each of these as well, as `Run.within` [K, substeps, ...].
     """
-    frames, arrays = shown.values.shape[0], (model, params, state, kept, also, noise, limits, held, current)
+    given = model, params, state, shown, kept, also, noise, limits, held, current
     options = {"keep": keep, "forcing": forcing, "substeps": substeps, "within": within}
-    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((arrays, shown))):
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(given)):
         # Within a program of the caller's, of which the number of frames is part, and which may be differentiated.
-        return _rollout(model, params, state, shown, kept, also, noise, limits, held, current, None, **options)
+        return _rollout(*given, None, **options)
+    frames = shown.values.shape[0]
     shown, noise, also = filled_up((shown, noise, also), frames)
     run = _rollout(
         model, params, state, shown, kept, also, noise, limits, held, current, np.int32(frames), **options

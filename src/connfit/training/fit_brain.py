@@ -94,7 +94,6 @@ def fit(
         if job.config.train.check_memory:
             check_memory(job.memory())
         announce(job)
-        job.connectome.release_pages()
         return runs.with_peak_memory(job.fit(on_progress=watch))
 
 

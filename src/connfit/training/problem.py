@@ -121,6 +121,7 @@ class Job(Displayed):
         on_epoch: Callable[[FitState], None] | None = None,
     ) -> Fit:
         """Fit the model; see `connfit.training.fit.train`."""
+        self.connectome.release_pages()
         trained = train(
             self.model, self.params, self.cohort, self.learner, self.config.train,
             trained=self.trained, seed=self.config.seed, state=state, on_progress=on_progress, on_epoch=on_epoch,

@@ -21,11 +21,16 @@ from connfit.training.learning_rates import (
     parameter_sizes,
 )
 from connfit.training.long_recordings import tried
-from connfit.training.optimiser import OPTIMISERS, moments_per_parameter
+from connfit.training.memory import estimate_memory
+from connfit.training.optimiser import OPTIMISERS
 from connfit.training.trainer import FitState, Progress, Trainer
 
 BESIDE_BYTES = 2**26
 """What trials at once may hold together: then each lies in the caches, and its kernels use one thread."""
+
+
+OF_A_TRIAL = ("parameters", "moments", "gradient", "best so far", "traces", "window")
+"""Parts of the estimate of memory that a trial does not share with others."""
 
 
 def with_rates(trainer: Trainer, start: FitState) -> FitState:
@@ -51,7 +56,7 @@ def with_rates(trainer: Trainer, start: FitState) -> FitState:
         trainer, cohort=cohort, on_progress=tell,
         config=msgspec.structs.replace(config, epochs=epochs, free_run_epochs=0, patience=None),
     )  # fmt: skip
-    at_once = 1 if trainer.on_devices else max(1, BESIDE_BYTES // _trial_bytes(short, start))
+    at_once = 1 if trainer.on_devices else max(1, BESIDE_BYTES // _trial_bytes(short))
     best = start
 
     def trial(task: tuple[float, Mapping[str, float]], check: Callable[[], None]) -> FitState | None:
@@ -92,8 +97,9 @@ def with_rates(trainer: Trainer, start: FitState) -> FitState:
     )  # fmt: skip
 
 
-def _trial_bytes(trainer: Trainer, start: FitState) -> int:
-    """Bytes that a trial holds: its parameters with moments, gradient and the best so far, traces and a window."""
-    moving = sum(value.nbytes for value in start.params.values())
-    learning = trainer.learner.memory_bytes(trainer.model, trainer.batch_size, trainer.groups)
-    return (3 + moments_per_parameter(trainer.config.optimiser)) * moving + learning.traces + learning.window
+def _trial_bytes(short: Trainer) -> int:
+    """Bytes that each trial holds for itself."""
+    estimate = estimate_memory(
+        short.model, short.initial, short.cohort, short.learner, short.config, short.groups
+    )  # fmt: skip
+    return sum(estimate.parts[what] for what in OF_A_TRIAL)

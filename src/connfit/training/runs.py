@@ -93,7 +93,6 @@ def start_job(
     _write_start(job, out, command)
     if on_prepared is not None:
         on_prepared(job)
-    job.connectome.release_pages()
     return _continue(job, out, None, on_progress)
 
 

@@ -150,11 +150,10 @@ class Trainer:
         recordings = self.cohort.recordings
         self.validates: bool = any(recording.require_parts().length("validation") for recording in recordings)
         check_parts_scored(self.cohort, self.config)
-        self._fed_back = _fed_back_units(self.cohort, self.batch_size)
+        self._fed_back = _fed_back_units(self.cohort, self._batch_size)
 
     @property
-    def batch_size(self) -> int:
-        """Return how many stretches of training frames are run side by side."""
+    def _batch_size(self) -> int:
         return min(self.config.batch or len(self.cohort.recordings), len(self.cohort.training_stretches()))
 
     def take_clock(self, other: Trainer) -> None:
@@ -216,7 +215,7 @@ class Trainer:
     def _batches(self, state: FitState) -> list[list[int]]:
         """Stretches of each batch; their order is shuffled by seed and epoch alone, so that resuming repeats it."""
         count = len(self.cohort.training_stretches())
-        size = self.batch_size
+        size = self._batch_size
         order = self._random(state).permutation(count)
         return [sorted(order[k : k + size].tolist()) for k in range(0, count, size)]
 

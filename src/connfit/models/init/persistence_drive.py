@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import scipy.sparse as sp
@@ -21,9 +22,6 @@ MOST_UNITS = 4096
 AT_ONCE = 1 << 20
 """Shares, zeros among them, that are made dense at a time."""
 
-_known: MutableMapping[tuple[Readout, int], sp.csr_array] = {}
-"""The last drive that was found."""
-
 
 def persistence_drive(readout: Readout, allowed: sp.csr_array | None = None, *, sweeps: int = 300) -> sp.csr_array:
     """Find a drive E ≥ 0 [N, P], only where a unit reads a neuron, for which reading it out gives the unit back.
@@ -39,16 +37,24 @@ def persistence_drive(readout: Readout, allowed: sp.csr_array | None = None, *, 
         [N, P] pattern of the drive where not every unit may drive every neuron. The result then has
         exactly this pattern, with zeros where the unit does not read the neuron.
     """
+    if allowed is None:
+        return _anywhere(readout, sweeps).copy()
+    shares, support = _shares_of(readout)
+    return _on_pattern(_solve_persistence(shares, _masked(support, allowed), sweeps), allowed)
+
+
+@lru_cache(maxsize=1)
+def _anywhere(readout: Readout, sweeps: int) -> sp.csr_array:
+    """The drive of units that may drive every neuron; candidates of a start ask for the same again and again."""
+    return _solve_persistence(*_shares_of(readout), sweeps)
+
+
+def _shares_of(readout: Readout) -> tuple[sp.csr_array, sp.csr_array]:
+    """C, and Cᵀ in the order of its indices."""
     shares = sp.csr_array(readout.matrix)
     support = sp.csr_array(shares.T)
     support.sort_indices()
-    if allowed is not None:
-        return _on_pattern(_solve_persistence(shares, _masked(support, allowed), sweeps), allowed)
-    # Candidates of a start ask for the same again and again.
-    if (readout, sweeps) not in _known:
-        _known.clear()
-        _known[readout, sweeps] = _solve_persistence(shares, support, sweeps)
-    return _known[readout, sweeps].copy()
+    return shares, support
 
 
 def _solve_persistence(shares: sp.csr_array, support: sp.csr_array, sweeps: int) -> sp.csr_array:
