@@ -22,14 +22,8 @@ struct Brings {
         Unrolled<4>([&](auto k) CONNFIT_BODY {
           if constexpr (4 * g + k <= S) rows[k] = Load<4>(found[4 * g + k] + z);
         });
-        const auto low = [](Vector<4> a, Vector<4> b) CONNFIT_BODY { return Vector<4>{a[0], b[0], a[1], b[1]}; };
-        const auto high = [](Vector<4> a, Vector<4> b) CONNFIT_BODY { return Vector<4>{a[2], b[2], a[3], b[3]}; };
-        const Vector<4> even_low = low(rows[0], rows[2]), even_high = high(rows[0], rows[2]);
-        const Vector<4> odd_low = low(rows[1], rows[3]), odd_high = high(rows[1], rows[3]);
-        Store<4>(to + 4 * g, low(even_low, odd_low));
-        Store<4>(to + 4 * g + steps * kWidth, high(even_low, odd_low));
-        Store<4>(to + 4 * g + 2 * steps * kWidth, low(even_high, odd_high));
-        Store<4>(to + 4 * g + 3 * steps * kWidth, high(even_high, odd_high));
+        Transpose(rows);
+        for (int k = 0; k < 4; ++k) Store<4>(to + 4 * g + k * steps * kWidth, rows[k]);
       });
     }
   }
@@ -83,6 +77,14 @@ CONNFIT_INLINE void ConnectionsBody(const ConnectionArgs<Trace>& a, int64_t rows
       const int64_t count = std::min<int64_t>(kTile, a.indptr[i + 1] - first);
       const int64_t there = a.indptr[rows] - first;  // a vector may go on into rows that follow
       std::fill(gradient, gradient + kTile, 0.0f);
+      // The tile after the next: more streams than the processor follows by itself.
+      for (int64_t z = 2 * kTile; z < 2 * kTile + count; z += 16) {
+        __builtin_prefetch(a.indices + first + z);
+        __builtin_prefetch(a.gradient + first + z, 1);
+        for (int s = 0; s < S; ++s) {
+          for (int64_t b = 0; b < batch; ++b) __builtin_prefetch(a.trace + (s * a.nnz + first + z) * batch + 16 * b, 1);
+        }
+      }
       for (int64_t b = 0; b < batch; ++b) {
         const int64_t lane = i * batch + b;
         const float *carry = a.carry + lane * S, *decay = a.decay + lane * S * S;

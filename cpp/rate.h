@@ -67,69 +67,87 @@ struct RateWindowArgs {
   int64_t rows, batch, steps;
 };
 
+// Eight numbers of the `width` that there are, the last of which stands for what is missing.
+template <typename Number>
+CONNFIT_INLINE Vector<8> LoadLanes(const Number* from, int64_t width) {
+  float some[8];
+  if (width == 8) {
+    for (int z = 0; z < 8; ++z) some[z] = from[z];
+  } else {
+    for (int64_t z = 0; z < 8; ++z) some[z] = from[std::min(z, width - 1)];
+  }
+  return Load<8>(some);
+}
+
 // Per neuron and recording (a lane), back from the last step with λ = 0 and Ψ = 1:
 //   λ += what is read;  left(t) = B λ;  trace_left(t) = Ψ B;  λ <- α λ kept;  Ψ <- Ψ α kept
 // Where errors travel through the network, λ is known already.
 CONNFIT_INLINE void RateWindowRows(const RateWindowArgs& a, int64_t begin, int64_t end) {
-  constexpr int64_t W = 16;
+  constexpr int64_t W = 8, kAhead = 128;
+  using V = Vector<W>;
+  const V zero{}, one = zero + 1.0f;
   const int64_t batch = a.batch, steps = a.steps, lanes = a.rows * batch;
-  std::vector<float> room(2 * W * steps), gates(W * steps, 1.0f);
-  float *left = room.data(), *trace_left = left + W * steps;
+  std::vector<float> room(4 * W * steps);
+  float *left = room.data(), *trace_left = left + W * steps, *gated = trace_left + W * steps,
+        *trace_gated = gated + W * steps;
   for (int64_t o = 0; o < 2; ++o)
     std::fill(a.own_gradient + o * a.rows + begin, a.own_gradient + o * a.rows + end, 0.0f);
   for (int64_t first = begin * batch; first < end * batch; first += W) {
     const int64_t width = std::min(W, end * batch - first);
     int64_t neuron[W], from[W];
-    float decay[W] = {}, lambda[W] = {}, psi[W], by_tau[W] = {}, by_bias[W] = {}, of_tau[W] = {}, of_bias[W] = {};
+    float decays[W];
     for (int64_t z = 0; z < W; ++z) {
       const int64_t lane = first + std::min(z, width - 1);
       neuron[z] = lane / batch;
       from[z] = neuron[z] * steps * batch + lane % batch;
-      decay[z] = a.decay[neuron[z]];
-      psi[z] = 1.0f;
+      decays[z] = a.decay[neuron[z]];
     }
+    const V decay = Load<W>(decays);
+    V lambda{}, psi = one, by_tau{}, by_bias{}, of_tau{}, of_bias{};
     for (int64_t t = steps - 1; t >= 0; --t) {
-      float h[W], x[W], kept[W];
       const int64_t at = t * lanes + first;
-      if (width == W) {
-        std::copy(a.states + at, a.states + at + W, h);
-        std::copy(a.received + at, a.received + at + W, x);
-      } else {
-        for (int64_t z = 0; z < W; ++z) h[z] = a.states[at + std::min(z, width - 1)];
-        for (int64_t z = 0; z < W; ++z) x[z] = a.received[at + std::min(z, width - 1)];
+      // Steps lie far from each other, and there are more of them than streams that the processor follows by itself.
+      if (first % (2 * W) < W) {
+        __builtin_prefetch(a.states + at + kAhead);
+        __builtin_prefetch(a.received + at + kAhead);
+        if (a.gate != nullptr) __builtin_prefetch(a.gate + at + kAhead);
+        if (a.kept != nullptr) __builtin_prefetch(a.kept + at + kAhead);
+        if (a.adjoints != nullptr) __builtin_prefetch(a.adjoints + at + kAhead);
       }
+      const V h = LoadLanes(a.states + at, width), x = LoadLanes(a.received + at, width);
+      const V kept = a.kept == nullptr ? one : LoadLanes(a.kept + at, width);
       if (a.adjoints != nullptr) {
-        for (int64_t z = 0; z < W; ++z) lambda[z] = a.adjoints[at + std::min(z, width - 1)];
+        lambda = LoadLanes(a.adjoints + at, width);
       } else {
-        for (int64_t z = 0; z < W; ++z) lambda[z] += a.read[from[z] + t * batch];
+        float read[W];
+        for (int64_t z = 0; z < W; ++z) read[z] = a.read[from[z] + t * batch];
+        lambda += Load<W>(read);
       }
-      for (int64_t z = 0; z < W; ++z) kept[z] = a.kept == nullptr ? 1.0f : a.kept[at + std::min(z, width - 1)];
+      const V slope = x >= 0.0f ? 1.0f - decay : zero;
+      const V beyond = h - (x < 0.0f ? zero : x), remains = decay * kept;
+      const V now = slope * lambda, later = psi * slope;
+      Store<W>(left + t * W, now);
+      Store<W>(trace_left + t * W, later);
       if (a.gate != nullptr) {
-        for (int64_t z = 0; z < W; ++z) gates[t * W + z] = a.gate[at + std::min(z, width - 1)] != 0 ? 1.0f : 0.0f;
+        const V opens = LoadLanes(a.gate + at, width) != 0.0f ? one : zero;
+        Store<W>(gated + t * W, opens * now);
+        Store<W>(trace_gated + t * W, opens * later);
       }
-      float* now = left + t * W;
-      float* later = trace_left + t * W;
-      for (int64_t z = 0; z < W; ++z) {
-        const float slope = x[z] >= 0.0f ? 1.0f - decay[z] : 0.0f;
-        const float beyond = h[z] - Rectified(x[z]), remains = decay[z] * kept[z];
-        now[z] = slope * lambda[z];
-        later[z] = psi[z] * slope;
-        by_bias[z] += now[z];
-        of_bias[z] += later[z];
-        by_tau[z] += beyond * lambda[z];
-        of_tau[z] += psi[z] * beyond;
-        lambda[z] *= remains;
-        psi[z] *= remains;
-      }
+      by_bias += now;
+      of_bias += later;
+      by_tau += beyond * lambda;
+      of_tau += psi * beyond;
+      lambda *= remains;
+      psi *= remains;
+    }
+    WriteTransposed<W>(left, steps, width, a.left + first * steps);
+    WriteTransposed<W>(trace_left, steps, width, a.trace_left + first * steps);
+    if (a.gate != nullptr) {
+      WriteTransposed<W>(gated, steps, width, a.gated + first * steps);
+      WriteTransposed<W>(trace_gated, steps, width, a.trace_gated + first * steps);
     }
     for (int64_t z = 0; z < width; ++z) {
-      const int64_t lane = first + z, to = lane * steps;
-      for (int64_t t = 0; t < steps; ++t) a.left[to + t] = left[t * W + z];
-      for (int64_t t = 0; t < steps; ++t) a.trace_left[to + t] = trace_left[t * W + z];
-      if (a.gate != nullptr) {
-        for (int64_t t = 0; t < steps; ++t) a.gated[to + t] = gates[t * W + z] * left[t * W + z];
-        for (int64_t t = 0; t < steps; ++t) a.trace_gated[to + t] = gates[t * W + z] * trace_left[t * W + z];
-      }
+      const int64_t lane = first + z;
       const float carry = a.start != nullptr ? a.start[lane] : lambda[z];
       a.carry[lane] = carry;
       a.left_over[lane] = psi[z];

@@ -1,7 +1,7 @@
 // g[j, :] = sum over the connections e with indices[e] = j of w[e] v[row of e, :]
 //
-// Rows are scattered into one buffer per partition, and the buffers are added up in their order.
-// The number of partitions is part of the call, so the result does not depend on the threads.
+// Rows are scattered into one buffer per partition, and the buffers are added up in their order; a single partition
+// needs none. The number of partitions is part of the call, so the result does not depend on the threads.
 #pragma once
 
 #include "matvec.h"
@@ -27,7 +27,8 @@ struct ScatterArgs {
   int64_t first, width;
 };
 
-// Columns from `at` on: a vector of 8, or those of 4, 2 and 1 that fewer are made of, in one pass through the connections.
+// Columns from `at` on: a vector of 8, or those of 4, 2 and 1 that fewer are made of, in one pass through the
+// connections.
 template <bool Eight, bool Four, bool Two, bool One>
 CONNFIT_INLINE void ScatterVectors(const ScatterArgs& s, int64_t begin, int64_t end, int64_t at) {
   const RmatvecArgs& a = *s.call;
@@ -38,13 +39,21 @@ CONNFIT_INLINE void ScatterVectors(const ScatterArgs& s, int64_t begin, int64_t 
     const Vector<4> four = Four ? Load<4>(from) : Vector<4>{};
     const Vector<2> two = Two ? Load<2>(from + kTwo) : Vector<2>{};
     const float one = One ? from[kOne] : 0.0f;
-    for (int64_t e = a.indptr[i]; e < a.indptr[i + 1]; ++e) {
+    const auto add = [&](int64_t e) CONNFIT_BODY {
       float* to = s.out + at + a.indices[e] * s.width;
       if (Eight) Store<8>(to, Load<8>(to) + a.w[e] * eight);
       if (Four) Store<4>(to, Load<4>(to) + a.w[e] * four);
       if (Two) Store<2>(to + kTwo, Load<2>(to + kTwo) + a.w[e] * two);
       if (One) to[kOne] += a.w[e] * one;
+    };
+    int64_t e = a.indptr[i];
+    const int64_t stop = a.indptr[i + 1];
+    for (; e + 4 <= stop; e += 4) {
+      AskAhead(a.w, a.indices, e);
+#pragma GCC unroll 4
+      for (int k = 0; k < 4; ++k) add(e + k);
     }
+    for (; e < stop; ++e) add(e);
   }
 }
 
@@ -82,8 +91,30 @@ CONNFIT_INLINE void ScatterRows(const ScatterArgs& s, int64_t begin, int64_t end
 
 CONNFIT_FOR_EACH_ISA(ScatterRows, ScatterArgs)
 
+// Adds up what reaches the columns begin ... end - 1 of `g`, which no other thread writes to.
+CONNFIT_INLINE void ScatterInto(const RmatvecArgs& a, int64_t begin, int64_t end) {
+  std::fill(a.g + begin * a.batch, a.g + end * a.batch, 0.0f);
+  for (int64_t i = 0; i < a.rows; ++i) {
+    const float* from = a.v + i * a.batch;
+    for (int64_t e = a.indptr[i]; e < a.indptr[i + 1]; ++e) {
+      if (a.indices[e] < begin || a.indices[e] >= end) continue;
+      float* to = a.g + a.indices[e] * a.batch;
+      int64_t b = 0;
+      for (; b + 8 <= a.batch; b += 8) Store<8>(to + b, Load<8>(to + b) + a.w[e] * Load<8>(from + b));
+      for (; b < a.batch; ++b) to[b] += a.w[e] * from[b];
+    }
+  }
+}
+
+CONNFIT_FOR_EACH_ISA(ScatterInto, RmatvecArgs)
+
 template <typename Pool>
 void Rmatvec(Pool& pool, const RmatvecArgs& a) {
+  if (a.partitions == 1) {
+    const int64_t chunks = std::clamp<int64_t>(a.nnz * a.batch / 65536, 1, 4);
+    return ParallelFor(pool, chunks,
+                       [&](int64_t c) { ScatterIntoBest(a, a.columns * c / chunks, a.columns * (c + 1) / chunks); });
+  }
   for (int64_t first = 0; first < a.batch; first += a.block) {
     const int64_t width = std::min(a.block, a.batch - first);
     const int64_t size = a.columns * width;

@@ -86,6 +86,39 @@ CONNFIT_INLINE void Store(float* to, Vector<W> value) {
   *reinterpret_cast<Vector<W>*>(to) = value;
 }
 
+// Four vectors of four, rows for columns; in a way that every compiler knows.
+CONNFIT_INLINE void Transpose(Vector<4> (&rows)[4]) {
+  const auto low = [](Vector<4> a, Vector<4> b) { return Vector<4>{a[0], b[0], a[1], b[1]}; };
+  const auto high = [](Vector<4> a, Vector<4> b) { return Vector<4>{a[2], b[2], a[3], b[3]}; };
+  const Vector<4> even_low = low(rows[0], rows[2]), even_high = high(rows[0], rows[2]);
+  const Vector<4> odd_low = low(rows[1], rows[3]), odd_high = high(rows[1], rows[3]);
+  rows[0] = low(even_low, odd_low);
+  rows[1] = high(even_low, odd_low);
+  rows[2] = low(even_high, odd_high);
+  rows[3] = high(even_high, odd_high);
+}
+
+// Writes `columns` rows of `rows` numbers, one after the other, which are W columns in a row here.
+template <int W>
+CONNFIT_INLINE void WriteTransposed(const float* from, int64_t rows, int64_t columns, float* to) {
+  int64_t t = 0;
+  for (; t + 4 <= rows; t += 4) {
+    int64_t z = 0;
+    for (; z + 4 <= columns; z += 4) {
+      Vector<4> four[4];
+      for (int k = 0; k < 4; ++k) four[k] = Load<4>(from + (t + k) * W + z);
+      Transpose(four);
+      for (int k = 0; k < 4; ++k) Store<4>(to + (z + k) * rows + t, four[k]);
+    }
+    for (; z < columns; ++z) {
+      for (int k = 0; k < 4; ++k) to[z * rows + t + k] = from[(t + k) * W + z];
+    }
+  }
+  for (; t < rows; ++t) {
+    for (int64_t z = 0; z < columns; ++z) to[z * rows + t] = from[t * W + z];
+  }
+}
+
 // Calls body(0), ... body(N - 1) with numbers that are known when it is compiled.
 template <typename Body, int... I>
 CONNFIT_INLINE void CallEach(const Body& body, std::integer_sequence<int, I...>) {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "bfloat16.h"
+#include "matvec.h"
 #include "simd.h"
 #include "threads.h"
 #include "window_events.h"
@@ -128,9 +129,16 @@ CONNFIT_AVX2 CONNFIT_INLINE void WindowOuterEight(const WindowOuterArgs<Trace>& 
       }
     }
   }
-  if (kFull && kSingle && S == 1) {
-    __builtin_prefetch(a.trace + e + 128);
-    __builtin_prefetch(a.gradient + e + 128, 1);
+  if (kFull) {
+    // Each line of 16 numbers is asked for once or twice, for connections come by eights from anywhere.
+    constexpr int64_t kAhead = 128;
+    __builtin_prefetch(a.indices + e + kStreamAhead);
+    __builtin_prefetch(a.gradient + e + kAhead, 1);
+#pragma GCC unroll 4
+    for (int s = 0; s < S; ++s) {
+      const Trace* soon = a.trace + s * plane + e * batch + kAhead;
+      for (int64_t z = 0; z < 8 * batch; z += 16) __builtin_prefetch(soon + z);
+    }
   }
   __m256 gradient = _mm256_setzero_ps();
   for (int64_t b = 0; b < batch; ++b) {

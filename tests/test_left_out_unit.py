@@ -67,7 +67,7 @@ def test_chunks_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     model = forecaster()
     one = model.cohort.recordings[1]
     whole = model.left_out(one, np.arange(UNITS), *TEST, warmup=10)
-    monkeypatch.setattr("connfit.models.forecaster.MOST_RATES", 3 * model.model.neurons)
+    monkeypatch.setattr("connfit.models.tracks.MOST_RATES", 3 * model.model.neurons)
     np.testing.assert_allclose(model.left_out(one, np.arange(UNITS), *TEST, warmup=10), whole, rtol=1e-5, atol=1e-6)
 
 

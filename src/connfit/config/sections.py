@@ -368,6 +368,7 @@ class EvaluateConfig(Section, frozen=True):
     free_run_noise: Literal["residuals", "none"] = "residuals"
     free_run_runs: Runs = 16
     horizon_starts: Count = 128
+    run_ahead: Literal["auto", "all", "test"] = "auto"
     var_lags: tuple[Count, ...] = (1, 2, 4)
     ar_orders: tuple[Count, ...] = (1, 2, 3, 4, 6, 8, 12)
     latent_dimensions: tuple[Count, ...] = (2, 4, 8, 16, 24)

@@ -34,7 +34,6 @@ FLY_FIT = MappingProxyType(
         "train.batch": 1,
         "train.patience": 10,
         "train.checkpoint_every": 5,
-        "evaluate.free_run_runs": 64,
         "evaluate.horizon_starts": 32,
     }
 )

@@ -23,6 +23,7 @@ from connfit.evaluation.left_out_unit import left_out_scores, pool_left_out
 from connfit.evaluation.part_scores import BaselineScores, PartScores
 from connfit.evaluation.pooling import pool, pool_each
 from connfit.evaluation.predictions import predictions
+from connfit.evaluation.run_ahead import parts_run_ahead
 from connfit.evaluation.scores import Scored, chosen_by, data_against_itself, score, score_and_forecast
 from connfit.evaluation.scratch import Scratch, scratch
 from connfit.recordings import PART_NAMES, Recording
@@ -103,7 +104,8 @@ def _evaluated(
             last, _ = predictions(Persistence(), recording, (), config, store)
             limit = recording_ceilings(recording, config, last)
         with stage("scores of the model"):
-            ours = score_and_forecast(model, recording, config, store=store, persistence=last)
+            ahead_of = parts_run_ahead(model, recording, config)
+            ours = score_and_forecast(model, recording, config, ahead_of=ahead_of, store=store, persistence=last)
         forecasts[recording.name], predicted[MODEL][recording.name] = ours.forecast, ours.one_step
         models[recording.name] = PartErrors.of(ours)
         shares = {"model": shares_of(limit, ours.scores["test"], recording, ours.one_step, last)}

@@ -15,7 +15,6 @@ the mean, correlation √(1 - σ² / variance).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
@@ -38,7 +37,7 @@ from connfit.evaluation.left_out_ridge import OthersRidge
 from connfit.evaluation.metrics import Quartiles, quartiles, unit_correlations, unit_skill
 from connfit.evaluation.part_scores import Chosen
 from connfit.evaluation.pooling import Result
-from connfit.models.base import Model
+from connfit.evaluation.run_ahead import weights_of
 from connfit.recordings import Recording
 
 MODEL, UNTRAINED, RIDGE, MLP, CEILING = "model", "untrained", "ridge", "mlp", "ceiling"
@@ -215,7 +214,7 @@ def left_out_scores(
     if stop - start < 3:
         return LeftOut(reason=f"the {part} part has {stop - start} frames to predict, 3 are needed")
     brain = getattr(model, "model", None)
-    neurons, weights = (1, 1) if brain is None else (brain.neurons, _weights(brain))
+    neurons, weights = (1, 1) if brain is None else (brain.neurons, weights_of(brain))
     at = sampled_units(units, neurons, config.left_out_units, weights)
     values, mask = recording.values[start:stop][:, at], recording.mask[start:stop][:, at]
     means = Scaling.of(*recording.part("train")).means[at]
@@ -255,11 +254,6 @@ def left_out_scores(
     per_unit = LeftOutUnits(units=tuple(recording.units[k] for k in at), reasons=reasons, **each)
     return replace(summary([per_unit]), part=part, units=len(at), of=units, per_unit=per_unit, chosen=chosen,
                    frames=stop - start if stop < block.stop else None, reasons=reasons)  # fmt: skip
-
-
-def _weights(brain: Model) -> int:
-    """Count what a step multiplies: weights of the connections and of the drive."""
-    return brain.connections + (0 if brain.drive is None else math.prod(brain.drive.strengths_shape))
 
 
 def summary(per_unit: Sequence[LeftOutUnits]) -> LeftOut:

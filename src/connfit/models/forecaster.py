@@ -18,7 +18,7 @@ from connfit.models.frame_steps import Within, spike_bits
 from connfit.models.poisson_input import RECORDING, Clock, stream_of
 from connfit.models.rollout import Each, Keep, Kept, Limits, Noise, Run, Shown, State, readings, rollout
 from connfit.models.track_runs import TrackRuns, settled
-from connfit.models.tracks import MOST_RATES, Track, follow_tracks
+from connfit.models.tracks import Track, follow_tracks, runs_at_once
 from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort
 from connfit.recordings.frame_blocks import Stored
@@ -234,7 +234,7 @@ class ModelForecaster:
         columns, limits = self.columns(recording), self.limits(recording)
         begin = max(start - warmup, 1)
         out = np.empty((stop - start, len(units)), np.float32)
-        width = min(len(units), max(1, MOST_RATES // self.model.neurons))
+        width = min(len(units), runs_at_once(self.model.neurons))
         for first in range(0, len(units), max(width, 1)):
             left = columns[units[first : first + width]]
             # The last group is filled up, so that there is one program to compile.
@@ -311,12 +311,14 @@ class ModelForecaster:
         if noise.shape != expected:
             raise ConfigError(f"the noise of a free run has shape {noise.shape}, but must have {expected}")
         out = np.zeros(noise.shape, np.float32) if out is None else out
-        state = state.beside_itself([stream_of(RECORDING, recording.name, run) for run in range(runs)])
-        for block in self._chunks(frames):
-            added = self.noise(recording, np.asarray(noise[:, block]).transpose(1, 2, 0))
-            shown = self.alone(recording, start + block.start, len(added.values), runs)
-            run = self._run(state, shown, limits, readings, None, noise=added)
-            state, out[:, block] = run.state, np.asarray(run.each)[:, columns].transpose(2, 0, 1)
+        for first in range(0, runs, width := runs_at_once(self.model.neurons)):
+            some = slice(first, min(first + width, runs))
+            now = state.beside_itself([stream_of(RECORDING, recording.name, run) for run in range(runs)[some]])
+            for block in self._chunks(frames):
+                added = self.noise(recording, np.asarray(noise[some, block]).transpose(1, 2, 0))
+                shown = self.alone(recording, start + block.start, *added.values.shape[::2])
+                run = self._run(now, shown, limits, readings, None, noise=added)
+                now, out[some, block] = run.state, np.asarray(run.each)[:, columns].transpose(2, 0, 1)
         return out
 
     def noise(self, recording: Recording, values: Float[np.ndarray, "K p B"]) -> Noise:
@@ -389,8 +391,7 @@ class ModelForecaster:
         return replace(require_inputs(recording.name, recording.inputs, use.channels), use=use)
 
     def _chunks(self, frames: int) -> Iterator[slice]:
-        length = max(1, CHUNK // self.cohort.substeps)
-        for begin in range(0, frames, length):
+        for begin in range(0, frames, length := max(1, CHUNK // self.cohort.substeps)):
             yield slice(begin, min(begin + length, frames))
 
 

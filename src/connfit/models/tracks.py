@@ -25,8 +25,11 @@ from connfit.recordings.inputs import Inputs
 WIDTHS = (16, 32, CHUNK)
 """Numbers of forecasts side by side, so that there are few programs to compile."""
 
-MOST_RATES = 2**21
+MOST_RATES = 2**22
 """Rates of all runs that stand side by side: the more, the fewer passes through the recordings."""
+
+LINE = 16
+"""Runs whose rates of one neuron fill a line of the processor's cache, which is what a connection fetches."""
 
 
 class Follower(Protocol):
@@ -81,10 +84,16 @@ def follow_tracks(follower: Follower, tracks: Sequence[Track]) -> None:
     The states at the starts are kept until there are about CHUNK of them, which then run ahead side by
     side: however many starts there are, no more than that many states are held.
     """
-    width = min(CHUNK, max(1, MOST_RATES // follower.model.neurons))
+    width = min(CHUNK, runs_at_once(follower.model.neurons))
     longest_first = sorted(tracks, key=lambda track: -track.last)
     for first in range(0, len(tracks), width):
         _follow(follower, longest_first[first : first + width])
+
+
+def runs_at_once(neurons: int) -> int:
+    """Return how many runs of a brain stand side by side at most: a multiple of `LINE`, or fewer than that."""
+    most = MOST_RATES // neurons
+    return most // LINE * LINE if most >= LINE else max(most, 1)
 
 
 def _runs_of(follower: Follower) -> TrackRuns:

@@ -11,7 +11,9 @@ from jaxtyping import Array, Bool, Float, Int
 
 from connfit.models.base import Model, Neurons, Params
 from connfit.models.forward import Trajectory, fed_back_part
+from connfit.models.maps import DenseMap
 from connfit.models.neuron import as_states
+from connfit.models.ops import EXACT
 from connfit.models.rollout import advance
 
 Each = TypeVar("Each")
@@ -49,8 +51,11 @@ def run_steps(
         if part is not None or not len(fed_back):
             k, p, b = inputs.shape
             known = inputs.at[:, fed_back].set(0)
-            flat = model.drive.apply(params["drive"], known.transpose(1, 0, 2).reshape(p, k * b))
-            drives = flat.reshape(-1, k, b).transpose(1, 0, 2)
+            if isinstance(model.drive, DenseMap):  # in the order in which steps take it
+                drives = jnp.einsum("np,kpb->knb", params["drive"], known, precision=EXACT)
+            else:
+                flat = model.drive.apply(params["drive"], known.transpose(1, 0, 2).reshape(p, k * b))
+                drives = flat.reshape(-1, k, b).transpose(1, 0, 2)
 
     def forward(before: Neurons, now: tuple[Array, Array, Array | None, Array | None]) -> tuple[Neurons, Each]:
         given, observed, drive, outside = now
