@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
+import msgspec
 import numpy as np
 import pytest
 from known_forecasters import CONFIG, Oracle, TrueAutoregression, recording
@@ -16,9 +19,10 @@ from connfit.evaluation.baselines.persistence import Persistence
 from connfit.evaluation.evaluate import evaluate_all
 from connfit.evaluation.evaluate_run import read_evaluation
 from connfit.evaluation.evaluated import FILE, Evaluation
-from connfit.evaluation.forecasts import Forecasts
+from connfit.evaluation.forecasts import Forecaster, Forecasts
 from connfit.evaluation.part_scores import PartScores
-from connfit.recordings import Parts, Recording
+from connfit.evaluation.run_ahead import parts_run_ahead
+from connfit.recordings import PART_NAMES, Parts, Recording
 
 
 def test_empty_parts_and_frozen_forecasters_give_null_and_why(tmp_path) -> None:
@@ -165,6 +169,31 @@ def test_the_untrained_model_is_run_ahead_on_the_test_part_alone() -> None:
         assert before[part].free_run.fc_corr is before[part].free_run_deterministic.fc_corr is None
         for group in ("horizon", "free_run", "free_run_deterministic"):
             assert set(getattr(before[part], group).reasons.values()) == {"only the test part is run ahead"}
+
+
+def test_large_brains_are_run_ahead_on_the_test_part_alone() -> None:
+    one = recording()
+    sizes = [(10_000, 1), (100_000_000, 1), (1_000_000, 100)]  # connections, steps of a frame
+    asked = [
+        [parts_run_ahead(sized(*size), one, EvaluateConfig(run_ahead=which)) for size in sizes]
+        for which in ("auto", "all", "test")
+    ]
+    few, every = ("test",), PART_NAMES
+    assert asked == [[every, few, few], [every] * 3, [few] * 3]
+    metrics, forecasts = evaluate_all(
+        Persistence(), None, ["mean"], [one], msgspec.structs.replace(CONFIG, run_ahead="test")
+    )
+    assert metrics.parts["test"].free_run.fc_corr is not None
+    assert metrics.parts["train"].free_run.reasons["fc_corr"] == "only the test part is run ahead"
+    assert metrics.baselines["mean"].train.free_run.fc_corr is not None
+    assert not np.isfinite(forecasts.recordings[one.name].parts["train"].free_run).any()
+
+
+def sized(connections: int, substeps: int) -> Forecaster:
+    """A forecaster of which nothing but the size is asked."""
+    return cast(
+        "Forecaster", SimpleNamespace(model=SimpleNamespace(connections=connections, drive=None), substeps=substeps)
+    )
 
 
 def test_a_part_that_there_is_not_is_an_error() -> None:

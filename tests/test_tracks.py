@@ -104,6 +104,21 @@ def test_more_tracks_than_fit_go_in_groups(monkeypatch: pytest.MonkeyPatch) -> N
         np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-6)
 
 
+def test_more_free_runs_than_fit_go_in_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, one = forecaster(), uneven()[0]
+    noise = 0.1 * np.random.default_rng(2).normal(size=(5, 30, len(one.units))).astype(np.float32)
+    together, quiet = model.free_runs(one, 40, 30, 10, noise)
+    monkeypatch.setattr(tracks, "MOST_RATES", 2 * model.model.neurons)
+    grouped, alone = model.free_runs(one, 40, 30, 10, noise)
+    assert np.ptp(together, axis=0).max() > 0.1
+    np.testing.assert_allclose(grouped, together, rtol=2e-5, atol=2e-6)
+    np.testing.assert_array_equal(alone, quiet)
+
+
+def test_runs_of_large_brains_fill_lines_of_the_cache() -> None:
+    assert [tracks.runs_at_once(neurons) for neurons in (1_000, 138_639, 300_000, 10**7)] == [4_192, 16, 13, 1]
+
+
 def test_validation_is_that_of_recordings_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     model = forecaster()
     weights = np.ones((len(model.cohort.units), len(model.cohort.recordings)))
