@@ -97,6 +97,7 @@ CONNFIT_INLINE void ScatterInto(const RmatvecArgs& a, int64_t begin, int64_t end
   for (int64_t i = 0; i < a.rows; ++i) {
     const float* from = a.v + i * a.batch;
     for (int64_t e = a.indptr[i]; e < a.indptr[i + 1]; ++e) {
+      if ((e & 3) == 0) AskAhead(a.w, a.indices, e);
       if (a.indices[e] < begin || a.indices[e] >= end) continue;
       float* to = a.g + a.indices[e] * a.batch;
       int64_t b = 0;
@@ -111,7 +112,8 @@ CONNFIT_FOR_EACH_ISA(ScatterInto, RmatvecArgs)
 template <typename Pool>
 void Rmatvec(Pool& pool, const RmatvecArgs& a) {
   if (a.partitions == 1) {
-    const int64_t chunks = std::clamp<int64_t>(a.nnz * a.batch / 65536, 1, 4);
+    // Each goes through all connections: of few columns of v that takes longer than what is added.
+    const int64_t chunks = a.batch < 8 ? 1 : std::clamp<int64_t>(a.nnz * a.batch / 65536, 1, 4);
     return ParallelFor(pool, chunks,
                        [&](int64_t c) { ScatterIntoBest(a, a.columns * c / chunks, a.columns * (c + 1) / chunks); });
   }
