@@ -1,10 +1,11 @@
-"""Compare the spiking network with Brian2, in turn: the same wiring, the same neurons and the same events.
+"""Compare the spiking network with Brian2 and NEST, in turn: the same wiring, the same neurons and the same events.
 
-    CONNFIT_BRIAN2_PYTHON=/path/to/python python benchmarks/spiking_forward.py --target cpp_standalone
+    CONNFIT_BRIAN2_PYTHON=/path/to/python CONNFIT_NEST_PYTHON=/path/to/python python benchmarks/spiking_forward.py
 
-Without Brian2 it times this simulator alone. Wiring: `fly-783-halves` where its files are here, otherwise (or with
-`--random`) as many neurons with random targets. Seconds are those of the runs: not of reading, compiling or building.
-Prints one JSON object a line; spikes of both must be the same in all but few steps.
+Without them it times this simulator alone. In NEST neurons are the nearest that it has (`nest_lif.py`). Wiring:
+`fly-783-halves` where its files are here, otherwise (or with `--random`) as many neurons with random targets. Seconds
+are those of the runs: not of reading, compiling or building.
+Prints one JSON object a line; spikes of Brian2 must be the same in all but few steps.
 """
 
 from __future__ import annotations
@@ -26,14 +27,20 @@ from connfit.datasets.loading import load_connectome
 from connfit.errors import NotAvailableError
 from connfit.models.spiking import GivenTrains, PoissonTrains, SpikingNetwork, spikes_of
 
-BRIAN2 = os.environ.get("CONNFIT_BRIAN2_PYTHON")
-SCRIPT = Path(__file__).resolve().parents[1] / "tests" / "brian2_lif.py"
+HERE = Path(__file__).resolve().parent
+OTHERS = {
+    who: (python, script)
+    for who, script in (("brian2", HERE.parent / "tests" / "brian2_lif.py"), ("nest", HERE / "nest_lif.py"))
+    if (python := os.environ.get(f"CONNFIT_{who.upper()}_PYTHON"))
+}
+"""Simulators that are here: the Python that has each, and what that is to run."""
+
 STEP_MS = 0.1
 NEURONS, CONNECTIONS = 138_639, 15_091_983
 
 
 def main() -> None:
-    """Time both, in turn."""
+    """Time all, in turn."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--random", action="store_true", help="random wiring of the whole fly's size")
     options.add_argument("--seconds", type=float, default=1.0, help="biological seconds")
@@ -53,12 +60,13 @@ def main() -> None:
         "steps": steps, "stimulated": len(stimulated), "spikes": int(spikes.sum()),
         "mean_hz": round(spikes.sum() / brain.n / given.seconds, 4),
     }  # fmt: skip
-    took: dict[str, list[np.ndarray]] = {"connfit": [], "brian2": []}
+    took: dict[str, list[np.ndarray]] = {"connfit": [], **{who: [] for who in OTHERS}}
+    counts: dict[str, np.ndarray] = {}
     for _ in range(given.repeats):
         took["connfit"].append(ours(network, stimulated, events)[1])
-        if BRIAN2:
-            counts, seconds = theirs(brain, stimulated, events, given.target)
-            took["brian2"].append(seconds)
+        for who in OTHERS:
+            counts[who], seconds = theirs(who, brain, stimulated, events, given.target)
+            took[who].append(seconds)
     for runs in (2, 8):
         took[f"connfit, {runs} trials"] = [
             ours(network, stimulated, np.repeat(events, runs, axis=2))[1] / runs for _ in range(given.repeats)
@@ -71,11 +79,11 @@ def main() -> None:
                 "times_real_time": round(given.seconds / wall, 3),
             }  # fmt: skip
             print(json.dumps({**facts, "who": name, "target": given.target if name == "brian2" else "native", **line}))
-    if BRIAN2:
-        wall, processor = np.median(np.array(took["brian2"]) / np.array(took["connfit"]), axis=0)
-        same = float(np.minimum(counts, spikes).sum() / max(counts.sum(), spikes.sum()))
-        ratio = {"brian2_over_connfit": round(wall, 2), "in_processor_time": round(processor, 2)}
-        print(json.dumps({**facts, **ratio, "spikes_in_common": round(same, 5)}))
+    for who, found in counts.items():
+        wall, processor = np.median(np.array(took[who]) / np.array(took["connfit"]), axis=0)
+        same = float(np.minimum(found, spikes).sum() / max(found.sum(), spikes.sum()))
+        ratio = {f"{who}_over_connfit": round(wall, 2), "in_processor_time": round(processor, 2)}
+        print(json.dumps({**facts, **ratio, "spikes_in_common": round(same, 5), "its_spikes": int(found.sum())}))
 
 
 def wiring(random: bool, count: int) -> tuple[Connectome, np.ndarray]:
@@ -106,8 +114,11 @@ def ours(network: SpikingNetwork, stimulated: np.ndarray, events: np.ndarray) ->
     return last.counts[:, 0], np.array([time.perf_counter() - begin, time.process_time() - began])
 
 
-def theirs(brain: Connectome, stimulated: np.ndarray, events: np.ndarray, target: str) -> tuple[np.ndarray, np.ndarray]:
-    """The same of Brian2."""
+def theirs(
+    who: str, brain: Connectome, stimulated: np.ndarray, events: np.ndarray, target: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same of another simulator."""
+    python, script = OTHERS[who]
     step, of = np.nonzero(events[:, :, 0])
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -116,7 +127,7 @@ def theirs(brain: Connectome, stimulated: np.ndarray, events: np.ndarray, target
             post=brain.posts, weights_mv=0.275 * brain.connection_signs * brain.counts, stimulated=stimulated,
             event_step=step, event_of=of, target=target, directory=str(folder / "standalone"),
         )  # fmt: skip
-        subprocess.run([str(BRIAN2), SCRIPT, folder / "in.npz", folder / "out.npz"], check=True)
+        subprocess.run([python, script, folder / "in.npz", folder / "out.npz"], check=True, stdout=subprocess.DEVNULL)
         found = np.load(folder / "out.npz")
         return np.bincount(found["neuron"], minlength=brain.n), np.array([found["seconds"], found["cpu_seconds"]])
 
