@@ -41,18 +41,6 @@ struct LaneResults {
   Vector<W> adjoint[S], psi[S][S], sums[L], own[L][S];
 };
 
-// W numbers from a place on, of which there may be fewer.
-template <int W, typename Number>
-CONNFIT_INLINE Vector<W> LoadSome(const Number* from, int64_t count) {
-  float some[W] = {};
-  if (count >= W) {
-    for (int z = 0; z < W; ++z) some[z] = from[z];
-  } else {
-    for (int64_t z = 0; z < count; ++z) some[z] = from[z];
-  }
-  return Load<W>(some);
-}
-
 // The states before each step of the lanes from `lane` on, of which there are `count`: [steps, states + 1, W], the last
 // of them spikes.
 template <typename Cell, int W>

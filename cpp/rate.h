@@ -67,18 +67,6 @@ struct RateWindowArgs {
   int64_t rows, batch, steps;
 };
 
-// Eight numbers of the `width` that there are, the last of which stands for what is missing.
-template <typename Number>
-CONNFIT_INLINE Vector<8> LoadLanes(const Number* from, int64_t width) {
-  float some[8];
-  if (width == 8) {
-    for (int z = 0; z < 8; ++z) some[z] = from[z];
-  } else {
-    for (int64_t z = 0; z < 8; ++z) some[z] = from[std::min(z, width - 1)];
-  }
-  return Load<8>(some);
-}
-
 // Per neuron and recording (a lane), back from the last step with λ = 0 and Ψ = 1:
 //   λ += what is read;  left(t) = B λ;  trace_left(t) = Ψ B;  λ <- α λ kept;  Ψ <- Ψ α kept
 // Where errors travel through the network, λ is known already.
@@ -114,10 +102,10 @@ CONNFIT_INLINE void RateWindowRows(const RateWindowArgs& a, int64_t begin, int64
         if (a.kept != nullptr) __builtin_prefetch(a.kept + at + kAhead);
         if (a.adjoints != nullptr) __builtin_prefetch(a.adjoints + at + kAhead);
       }
-      const V h = LoadLanes(a.states + at, width), x = LoadLanes(a.received + at, width);
-      const V kept = a.kept == nullptr ? one : LoadLanes(a.kept + at, width);
+      const V h = LoadSome<W>(a.states + at, width), x = LoadSome<W>(a.received + at, width);
+      const V kept = a.kept == nullptr ? one : LoadSome<W>(a.kept + at, width);
       if (a.adjoints != nullptr) {
-        lambda = LoadLanes(a.adjoints + at, width);
+        lambda = LoadSome<W>(a.adjoints + at, width);
       } else {
         float read[W];
         for (int64_t z = 0; z < W; ++z) read[z] = a.read[from[z] + t * batch];
@@ -129,7 +117,7 @@ CONNFIT_INLINE void RateWindowRows(const RateWindowArgs& a, int64_t begin, int64
       Store<W>(left + t * W, now);
       Store<W>(trace_left + t * W, later);
       if (a.gate != nullptr) {
-        const V opens = LoadLanes(a.gate + at, width) != 0.0f ? one : zero;
+        const V opens = LoadSome<W>(a.gate + at, width) != 0.0f ? one : zero;
         Store<W>(gated + t * W, opens * now);
         Store<W>(trace_gated + t * W, opens * later);
       }

@@ -86,6 +86,18 @@ CONNFIT_INLINE void Store(float* to, Vector<W> value) {
   *reinterpret_cast<Vector<W>*>(to) = value;
 }
 
+// W numbers from a place on, of which there may be fewer: 0 stands for what is missing.
+template <int W, typename Number>
+CONNFIT_INLINE Vector<W> LoadSome(const Number* from, int64_t count) {
+  float some[W] = {};
+  if (count >= W) {
+    for (int z = 0; z < W; ++z) some[z] = from[z];
+  } else {
+    for (int64_t z = 0; z < count; ++z) some[z] = from[z];
+  }
+  return Load<W>(some);
+}
+
 // Four vectors of four, rows for columns; in a way that every compiler knows.
 CONNFIT_INLINE void Transpose(Vector<4> (&rows)[4]) {
   const auto low = [](Vector<4> a, Vector<4> b) { return Vector<4>{a[0], b[0], a[1], b[1]}; };

@@ -94,7 +94,7 @@ def test_native_equals_portable_over_many_chunks(batch, steps):
     assert_all_close(pattern, all_operands(rng, pattern, batch, steps))
 
 
-@pytest.mark.parametrize(("rows", "sources"), [(60, 40), (5, 900)])  # what reads out regions has few rows
+@pytest.mark.parametrize(("rows", "sources"), [(60, 40), (5, 9_000)])  # what reads out regions has few rows
 def test_a_column_does_not_depend_on_how_many_stand_beside_it(rows, sources):
     rng = np.random.default_rng(3)
     pattern = random_pattern(rng, rows, sources, 0.5)

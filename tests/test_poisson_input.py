@@ -236,7 +236,7 @@ def test_forecasts_side_by_side_are_those_of_one_after_the_other() -> None:
     assert np.abs(together[0][0][1:] - together[1][0][1:]).max() > 1, "each recording has its own events"
 
 
-def test_each_free_run_but_the_first_has_events_of_its_own() -> None:
+def test_each_free_run_but_the_first_has_events_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     of = with_events(spiking("lif"))
     forecaster, movie = of.forecaster, of.cohort.recordings[0]
     runs, quiet = forecaster.free_runs(movie, 30, 12, 5, np.zeros((3, 12, 3), np.float32))
@@ -245,6 +245,9 @@ def test_each_free_run_but_the_first_has_events_of_its_own() -> None:
     again = forecaster.free_run(movie, 30, 12, 5, np.zeros((2, 12, 3), np.float32))
     np.testing.assert_allclose(again, runs[:2], rtol=1e-4)
     assert np.abs(forecaster.free_run(movie, 30, 12, 5) - quiet).max() == 0
+    monkeypatch.setattr("connfit.models.tracks.MOST_RATES", forecaster.model.neurons)  # one at a time
+    alone = forecaster.free_run(movie, 30, 12, 5, np.zeros((3, 12, 3), np.float32))
+    np.testing.assert_allclose(alone, runs, rtol=1e-4)
 
 
 def test_a_perturbed_run_and_its_twin_have_the_same_events() -> None:
