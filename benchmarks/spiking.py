@@ -24,6 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from jaxtyping import Array
 
 from connfit._system.heap import peak_rss_bytes
 from connfit._system.pages import SETTING
@@ -33,7 +34,7 @@ from connfit.models import Readout
 from connfit.models.base import Neurons, Params
 from connfit.models.cells.integrate_fire import LIF
 from connfit.models.connectome_model import ConnectomeModel, ModelConditions
-from connfit.models.windows import run_window
+from connfit.models.windows import run_steps, run_window
 from connfit.training.learners import WindowArrays, WindowedLearner
 from connfit.training.optimiser import OPTIMISERS
 from connfit.training.step import StepOptions, training_step
@@ -106,17 +107,20 @@ def measure(neurons: int, steps: int, mean_input: float, poisson_hz: float) -> d
     window = WindowArrays(zero, zero > 0, zero + 5, jnp.asarray(scored))
 
     @jax.jit
-    def forward(params: Params, start: Neurons) -> Neurons:
+    def forward(model: ConnectomeModel, params: Params, start: Neurons) -> Neurons:
         return run_window(model, params, start, window.inputs, window.forced)[0]
+
+    @jax.jit
+    def spikes(model: ConnectomeModel, params: Params, start: Neurons) -> Array:
+        steps = window.inputs, window.forced, None, None
+        return run_steps(model, params, start, steps, lambda after, seen, also: after.sent.mean())[1]
 
     state, times = model.rest(), []
     for _ in range(SETTLE + REPEATS):
         began = time.perf_counter()
-        state = jax.block_until_ready(forward(params, state))
+        state = jax.block_until_ready(forward(model, params, state))
         times.append(time.perf_counter() - began)
-    _, seen = run_window(model, params, state, window.inputs, window.forced)
-    density = float(model.neuron.output(model.constants(params), seen.states).mean())
-    del seen
+    density = float(spikes(model, params, state).mean())
 
     groups = tuple(group for group in model.groups if group != "refractory")
     learned, _ = training_times(model, params, [key for key in params if key != "refractory"], groups, window, REPEATS)

@@ -14,6 +14,7 @@ struct CellStepArgs {
   const float* const* states;  // of each state [rows, batch]
   const float* received;       // [rows, batch]
   float* const* after;         // of each state; may be the same memory as `states`
+  float* spiked;               // [rows, batch] 1 where the states before the step make a spike; null: not asked for
   int64_t rows, batch;
 };
 
@@ -45,7 +46,9 @@ CONNFIT_INLINE void StepLanes(const Cell& cell, const CellStepArgs& a, int64_t l
   const auto theta = NumbersOf<Cell, W>(a.theta, a.rows, a.batch, lane, W);
   typename Cell::template States<W> now;
   Unrolled<Cell::kStates>([&](auto s) CONNFIT_BODY { now.of[s] = Load<W>(a.states[s] + lane); });
-  const auto next = cell.Step(theta, now, cell.Spike(theta, now), Load<W>(a.received + lane));
+  const auto spike = cell.Spike(theta, now);
+  const auto next = cell.Step(theta, now, spike, Load<W>(a.received + lane));
+  if (a.spiked != nullptr) Store<W>(a.spiked + lane, spike);
   Unrolled<Cell::kStates>([&](auto s) CONNFIT_BODY { Store<W>(a.after[s] + lane, next.of[s]); });
 }
 
@@ -64,16 +67,19 @@ CONNFIT_AVX2 void CellStepAvx2(const CellStepArgs& a, int64_t begin, int64_t end
 }
 #endif
 
+// The lanes begin ... end - 1.
+template <typename Cell>
+void StepSome(const CellStepArgs& a, int64_t begin, int64_t end) {
+#ifdef CONNFIT_X86
+  if (CurrentIsa() == Isa::avx2) return CellStepAvx2<Cell>(a, begin, end);
+#endif
+  CellStepBody<Cell>(a, begin, end);
+}
+
 template <typename Cell, typename Pool>
 void CellStep(Pool& pool, const CellStepArgs& a) {
   const int64_t lanes = a.rows * a.batch, chunks = std::clamp<int64_t>(lanes / 16384, 1, 16);
-  ParallelFor(pool, chunks, [&](int64_t c) {
-    const int64_t begin = lanes * c / chunks, end = lanes * (c + 1) / chunks;
-#ifdef CONNFIT_X86
-    if (CurrentIsa() == Isa::avx2) return CellStepAvx2<Cell>(a, begin, end);
-#endif
-    CellStepBody<Cell>(a, begin, end);
-  });
+  ParallelFor(pool, chunks, [&](int64_t c) { StepSome<Cell>(a, lanes * c / chunks, lanes * (c + 1) / chunks); });
 }
 
 }  // namespace connfit

@@ -1,7 +1,8 @@
-// Compiled cells as handlers that XLA calls: `CellStep` and `CellWindow` of each. The last two operands of a window,
-// the adjoint of spikes, are there where spikes are penalised.
+// Compiled cells as handlers that XLA calls: `CellStep`, `CellForward` and `CellWindow` of each. The last two operands
+// of a window, the adjoint of spikes, are there where spikes are penalised.
 
 #include "bfloat16.h"
+#include "cell_forward.h"
 #include "cell_step.h"
 #include "cell_window.h"
 #include "ffi_shapes.h"
@@ -12,26 +13,76 @@ namespace {
 
 using Bytes = ffi::Buffer<ffi::U8, 3>;
 
+// Where each state [rows, batch] is before a step, and where it comes to be.
+template <int kStates>
+struct StatesOf {
+  const float* now[kStates];
+  float* next[kStates];
+
+  // Whether operands and results from the first of `rets` on are these.
+  bool Find(ffi::RemainingArgs& states, ffi::RemainingRets& after, int64_t rows, int64_t batch) {
+    if (states.size() != kStates || after.size() != kStates) return false;
+    for (int s = 0; s < kStates; ++s) {
+      const auto from = states.get<Matrix>(s);
+      auto to = after.get<Matrix>(s);
+      if (!from.has_value() || !to.has_value() || !Is(from->dimensions(), {rows, batch}) ||
+          !Is((*to)->dimensions(), {rows, batch})) {
+        return false;
+      }
+      now[s] = from->typed_data();
+      next[s] = (*to)->typed_data();
+    }
+    return true;
+  }
+};
+
 // theta [numbers, rows], options, what is received [rows, batch], and each state; the states after the step.
 template <typename Cell>
 ffi::Error CellStepImpl(ffi::ThreadPool pool, Matrix theta, Vector1 options, Matrix received, ffi::RemainingArgs states,
                         ffi::RemainingRets after) {
   const int64_t rows = Dim(received, 0), batch = Dim(received, 1);
-  bool fits = Is(theta.dimensions(), {Cell::kNumbers, rows}) && Dim(options, 0) == Cell::kOptions &&
-              states.size() == Cell::kStates && after.size() == Cell::kStates;
-  const float* now[Cell::kStates];
-  float* next[Cell::kStates];
-  for (int s = 0; fits && s < Cell::kStates; ++s) {
-    const auto from = states.get<Matrix>(s);
-    auto to = after.get<Matrix>(s);
-    fits = from.has_value() && to.has_value() && Is(from->dimensions(), {rows, batch}) &&
-           Is((*to)->dimensions(), {rows, batch});
-    if (!fits) break;
-    now[s] = from->typed_data();
-    next[s] = (*to)->typed_data();
+  StatesOf<Cell::kStates> of;
+  if (!Is(theta.dimensions(), {Cell::kNumbers, rows}) || Dim(options, 0) != Cell::kOptions ||
+      !of.Find(states, after, rows, batch)) {
+    return Mismatch("step of a cell");
   }
-  if (!fits) return Mismatch("step of a cell");
-  CellStep<Cell>(pool, {theta.typed_data(), options.typed_data(), now, received.typed_data(), next, rows, batch});
+  CellStep<Cell>(
+      pool, {theta.typed_data(), options.typed_data(), of.now, received.typed_data(), of.next, nullptr, rows, batch});
+  return ffi::Error::Success();
+}
+
+// Further input and drive may be without numbers.
+template <typename Cell>
+ffi::Error CellForwardImpl(ffi::ThreadPool pool, Ints indptr, Ints indices, Ints starts, Ints by_rows, Ints places,
+                           Vector1 laid_out, Ints is_laid_out, Vector1 w, Matrix sent, Vector1 signs, Vector1 bias,
+                           Matrix others, Matrix drive, Matrix theta, Vector1 options, ffi::RemainingArgs states,
+                           ffi::Result<Matrix> received, ffi::Result<Matrix> spiked, ffi::RemainingRets after) {
+  const int64_t rows = Dim(indptr, 0) - 1, batch = Dim(sent, 1), nnz = Dim(indices, 0), columns = Dim(signs, 0);
+  CellForwardArgs a{};
+  StatesOf<Cell::kStates> of;
+  const bool fits = rows > 0 && Dim(w, 0) == nnz && Dim(sent, 0) == rows && columns % rows == 0 &&
+                    FindByColumn(starts, by_rows, places, laid_out, is_laid_out, columns, nnz, a.by) &&
+                    Dim(bias, 0) == rows && (Dim(others, 0) == 0 || SameShape(others, sent)) &&
+                    (Dim(drive, 0) == 0 || SameShape(drive, sent)) && SameShape(*received, sent) &&
+                    SameShape(*spiked, sent) && Is(theta.dimensions(), {Cell::kNumbers, rows}) &&
+                    Dim(options, 0) == Cell::kOptions && of.Find(states, after, rows, batch);
+  if (!fits) return Mismatch("step of a cell with its connections");
+  a.wiring = {
+      indptr.typed_data(), indices.typed_data(), w.typed_data(), nullptr, received->typed_data(), rows, nnz, batch};
+  a.sent = sent.typed_data();
+  a.signs = signs.typed_data();
+  a.bias = bias.typed_data();
+  a.others = Dim(others, 0) == 0 ? nullptr : others.typed_data();
+  a.drive = Dim(drive, 0) == 0 ? nullptr : drive.typed_data();
+  a.step = {theta.typed_data(),
+            options.typed_data(),
+            of.now,
+            received->typed_data(),
+            of.next,
+            spiked->typed_data(),
+            rows,
+            batch};
+  CellForward<Cell>(pool, a);
   return ffi::Error::Success();
 }
 
@@ -112,6 +163,30 @@ inline auto OfStep() {
       .RemainingRets();
 }
 
+inline auto OfForward() {
+  return ffi::Ffi::Bind()
+      .Ctx<ffi::ThreadPool>()
+      .Arg<Ints>()
+      .Arg<Ints>()
+      .Arg<Ints>()
+      .Arg<Ints>()
+      .Arg<Ints>()
+      .Arg<Vector1>()
+      .Arg<Ints>()
+      .Arg<Vector1>()
+      .Arg<Matrix>()
+      .Arg<Vector1>()
+      .Arg<Vector1>()
+      .Arg<Matrix>()
+      .Arg<Matrix>()
+      .Arg<Matrix>()
+      .Arg<Vector1>()
+      .RemainingArgs()
+      .Ret<Matrix>()
+      .Ret<Matrix>()
+      .RemainingRets();
+}
+
 template <typename Traces>
 constexpr auto OfWindow() {
   return ffi::Ffi::Bind()
@@ -151,6 +226,9 @@ constexpr auto OfWindow() {
 XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_adaptive_lif_step, (connfit::CellStepImpl<connfit::AdaptiveLif>),
                               (connfit::OfStep()));
 
+XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_adaptive_lif_forward, (connfit::CellForwardImpl<connfit::AdaptiveLif>),
+                              (connfit::OfForward()));
+
 XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_adaptive_lif_window,
                               (connfit::CellWindowImpl<connfit::AdaptiveLif, float, connfit::Cube>),
                               (connfit::OfWindow<connfit::Cube>()));
@@ -160,6 +238,8 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_adaptive_lif_window_bf16,
                               (connfit::OfWindow<connfit::HalfCube>()));
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_lif_step, (connfit::CellStepImpl<connfit::Lif>), (connfit::OfStep()));
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_lif_forward, (connfit::CellForwardImpl<connfit::Lif>), (connfit::OfForward()));
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_lif_window, (connfit::CellWindowImpl<connfit::Lif, float, connfit::Cube>),
                               (connfit::OfWindow<connfit::Cube>()));

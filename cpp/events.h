@@ -18,6 +18,7 @@ struct ByColumn {
   const int32_t* rows;    // [nnz]
   const int32_t* places;  // [nnz] in the pattern
   int64_t columns;
+  const float* w = nullptr;  // [nnz] weights in this order; null where they are fetched from those of the pattern
 };
 
 // What is not 0 among [columns * batch, steps] numbers, row by row; not usable where there was no room for all of it.
@@ -68,15 +69,43 @@ CONNFIT_INLINE void ForEachSet(const uint8_t* set, int64_t count, const Found& f
   }
 }
 
-// The columns that are not 0, and where; and their connections side by side: column n has those from starts[n] on.
+// The columns that are not 0, where and how much; and where their connections are.
 struct Followed {
   std::vector<int32_t> columns;
   std::vector<int64_t> lane_starts;
-  std::vector<int32_t> lanes;  // in which recordings, of column n from lane_starts[n] on
-  std::vector<int64_t> starts;
-  std::vector<int32_t> rows;
+  std::vector<int32_t> lanes;   // in which recordings, of column n from lane_starts[n] on
+  std::vector<float> values;    // of each lane
+  std::vector<int64_t> starts;  // of column n, among all connections that are followed
+  std::vector<int32_t> rows;    // copies of these, side by side
   std::vector<float> w;
-  int64_t additions;  // of a connection and a recording
+  int64_t additions = 0, cost = 0;  // of a connection and a recording; in times of one that is passed in a row
+
+  void Clear() {
+    columns.clear();
+    lanes.clear();
+    values.clear();
+    lane_starts.assign(1, 0);
+    starts.assign(1, 0);
+    additions = cost = 0;
+  }
+
+  // Adds a column, of which the lanes have been added.
+  void Add(const ByColumn& by, int64_t column) {
+    const int64_t count = by.indptr[column + 1] - by.indptr[column], some = lanes.size() - lane_starts.back();
+    columns.push_back(static_cast<int32_t>(column));
+    starts.push_back(starts.back() + count);
+    lane_starts.push_back(lanes.size());
+    additions += count * some;
+    cost += count * ((by.w == nullptr ? 6 : 2) + 5 * some);
+  }
+
+  void AddLane(int64_t lane, float value) {
+    lanes.push_back(static_cast<int32_t>(lane));
+    values.push_back(value);
+  }
+
+  // Whether following takes no longer than going through all connections, which a further dozen of recordings doubles.
+  bool Pays(const MatvecArgs& a) const { return cost <= a.nnz + a.nnz * a.batch / 12; }
 };
 
 // Copies the connections of the columns begin ... end - 1 of `to`; which weights come is known long before they do.
@@ -106,71 +135,107 @@ inline void CopyFollowed(const MatvecArgs& a, const ByColumn& by, int64_t begin,
   }
 }
 
-// Lists the columns that are not 0; false where following them would take longer than going through all connections.
+// Lists the columns of a.x that are not 0; false where following them does not pay.
 inline bool ListFollowed(const MatvecArgs& a, const ByColumn& by, Followed& to) {
-  // In times of a connection that is passed in a row, which a further dozen of recordings doubles, one that is followed
-  // takes about six, and five for each recording that it counts in.
-  const int64_t most = a.nnz + a.nnz * a.batch / 12;
-  int64_t cost = 0;
-  to.columns.clear();
-  to.lanes.clear();
-  to.lane_starts.assign(1, 0);
-  to.starts.assign(1, 0);
-  to.additions = 0;
-  const auto add = [&](int64_t j) {
-    const int64_t count = by.indptr[j + 1] - by.indptr[j];
-    const int64_t lanes = to.lanes.size() - to.lane_starts.back();
-    to.columns.push_back(static_cast<int32_t>(j));
-    to.starts.push_back(to.starts.back() + count);
-    to.lane_starts.push_back(to.lanes.size());
-    to.additions += count * lanes;
-    cost += count * (6 + 5 * lanes);
-  };
+  to.Clear();
   if (a.batch == 1) {
     ForEachNonzero(a.x, by.columns, [&](int64_t j) {
-      to.lanes.push_back(0);
-      add(j);
+      to.AddLane(0, a.x[j]);
+      to.Add(by, j);
     });
-    return cost <= most;
+    return to.Pays(a);
   }
-  for (int64_t j = 0; j < by.columns && cost <= most; ++j) {
-    ForEachNonzero(a.x + j * a.batch, a.batch, [&](int64_t b) { to.lanes.push_back(static_cast<int32_t>(b)); });
-    if (static_cast<int64_t>(to.lanes.size()) > to.lane_starts.back()) add(j);
+  for (int64_t j = 0; j < by.columns && to.Pays(a); ++j) {
+    const float* x = a.x + j * a.batch;
+    ForEachNonzero(x, a.batch, [&](int64_t b) { to.AddLane(b, x[b]); });
+    if (static_cast<int64_t>(to.lanes.size()) > to.lane_starts.back()) to.Add(by, j);
   }
-  return cost <= most;
+  return to.Pays(a);
 }
 
-// As Matvec. A row adds up its columns in their order, so that results do not depend on threads.
+// Fetches the weights of what is followed, where they do not lie in the order of columns.
+template <typename Pool>
+void FetchFollowed(Pool& pool, const MatvecArgs& a, const ByColumn& by, Followed& to) {
+  if (by.w != nullptr) return;
+  const int64_t active = to.columns.size(), work = to.starts[active];
+  to.rows.resize(work);
+  to.w.resize(work);
+  const int64_t parts = std::clamp<int64_t>(std::min(work / 4096, active), 1, 8);
+  ParallelFor(pool, parts, [&](int64_t c) { CopyFollowed(a, by, active * c / parts, active * (c + 1) / parts, to); });
+}
+
+// Adds up what is followed in the rows begin ... end - 1. A row adds its columns in their order, so that results do not
+// depend on how rows are shared out.
+inline void AddFollowed(const MatvecArgs& a, const ByColumn& by, const Followed& to, int64_t begin, int64_t end) {
+  const bool copied = by.w == nullptr, whole = begin == 0 && end == a.rows;
+  const int32_t* rows = copied ? to.rows.data() : by.rows;
+  const float* w = copied ? to.w.data() : by.w;
+  const int64_t active = to.columns.size(), batch = a.batch;
+  const auto from = [&](int64_t n) -> int64_t { return copied ? to.starts[n] : by.indptr[to.columns[n]]; };
+  const auto count = [&](int64_t n) { return to.starts[n + 1] - to.starts[n]; };
+  std::fill(a.y + begin * batch, a.y + end * batch, 0.0f);
+  for (int64_t n = 0; n < active; ++n) {
+    if (!copied && n + 3 < active) {  // about where these rows are, where columns reach all of them
+      const int64_t next = from(n + 3), lines = count(n + 3);
+      const int64_t last = std::min(next + lines * end / a.rows + 16, a.nnz);
+      for (int64_t z = next + lines * begin / a.rows; z < last; z += 16) {
+        __builtin_prefetch(rows + z);
+        __builtin_prefetch(w + z);
+      }
+    }
+    int64_t e = from(n), stop = e + count(n);
+    if (!whole) {
+      e = std::lower_bound(rows + e, rows + stop, static_cast<int32_t>(begin)) - rows;
+      stop = std::lower_bound(rows + e, rows + stop, static_cast<int32_t>(end)) - rows;
+    }
+    const int64_t first = to.lane_starts[n], last = to.lane_starts[n + 1];
+    if (batch == 1) {
+      for (const float x = to.values[first]; e < stop; ++e) a.y[rows[e]] += w[e] * x;
+      continue;
+    }
+    for (; e < stop; ++e) {
+      float* y = a.y + static_cast<int64_t>(rows[e]) * batch;
+      for (int64_t l = first; l < last; ++l) y[to.lanes[l]] += w[e] * to.values[l];
+    }
+  }
+}
+
+// Number of pieces that the rows of what is followed are cut into: each looks for its own in every column.
+template <typename Pool>
+int64_t PartsOfFollowed(Pool& pool, int64_t additions) {
+  return std::clamp<int64_t>(additions / 16384, 1, std::clamp<int64_t>(pool.num_threads(), 1, 16));
+}
+
+// As Matvec.
 template <typename Pool>
 void EventMatvec(Pool& pool, const MatvecArgs& a, const ByColumn& by) {
   // Kept between calls, which come by the thousand: pages that are given back must be cleared again.
   thread_local Followed followed;
   Followed& to = followed;
   if (!ListFollowed(a, by, to)) return Matvec(pool, a);
-  const int64_t active = to.columns.size(), work = to.starts[active];
-  to.rows.resize(work);
-  to.w.resize(work);
-  const int64_t parts = std::clamp<int64_t>(std::min(work / 4096, active), 1, 8);
-  ParallelFor(pool, parts, [&](int64_t c) { CopyFollowed(a, by, active * c / parts, active * (c + 1) / parts, to); });
-  const int64_t chunks = std::clamp<int64_t>(to.additions / 16384, 1, 8);
+  FetchFollowed(pool, a, by, to);
+  const int64_t parts = PartsOfFollowed(pool, to.additions);
+  ParallelFor(pool, parts, [&](int64_t c) { AddFollowed(a, by, to, a.rows * c / parts, a.rows * (c + 1) / parts); });
+}
+
+// Copies weights into the order of `by`, for a run of so many steps; false, and nothing is written, where fetching
+// those of spikes as they come is quicker, if as many arrive in each step as are not 0 among the `lanes` of `sent`.
+template <typename Pool>
+bool LayOut(Pool& pool, const float* w, const ByColumn& by, int64_t nnz, const float* sent, int64_t lanes,
+            int64_t steps, float* laid_out) {
+  constexpr int64_t kAhead = 64, kLong = 512;
+  int64_t spikes = 0;
+  ForEachNonzero(sent, lanes, [&](int64_t) { ++spikes; });
+  // A connection takes a third of what is saved when it is followed; of a long run it is little, whatever it saves.
+  if (steps < kLong && 3 * spikes * steps < lanes) return false;
+  const int64_t chunks = ChunkCount(nnz);
   ParallelFor(pool, chunks, [&](int64_t c) {
-    const int32_t begin = static_cast<int32_t>(a.rows * c / chunks),
-                  end = static_cast<int32_t>(a.rows * (c + 1) / chunks);
-    std::fill(a.y + begin * a.batch, a.y + end * a.batch, 0.0f);
-    for (int64_t n = 0; n < active; ++n) {
-      const int32_t* rows = to.rows.data();
-      int64_t e = to.starts[n], stop = to.starts[n + 1];
-      if (chunks > 1) {
-        e = std::lower_bound(rows + e, rows + stop, begin) - rows;
-        stop = std::lower_bound(rows + e, rows + stop, end) - rows;
-      }
-      const float* x = a.x + static_cast<int64_t>(to.columns[n]) * a.batch;
-      for (; e < stop; ++e) {
-        float* y = a.y + static_cast<int64_t>(rows[e]) * a.batch;
-        for (int64_t l = to.lane_starts[n]; l < to.lane_starts[n + 1]; ++l) y[to.lanes[l]] += to.w[e] * x[to.lanes[l]];
-      }
+    for (int64_t e = nnz * c / chunks, end = nnz * (c + 1) / chunks; e < end; ++e) {
+      __builtin_prefetch(w + by.places[std::min(e + kAhead, nnz - 1)], 0, 2);
+      laid_out[e] = w[by.places[e]];
     }
   });
+  return true;
 }
 
 // Lists what is not 0 in `rows` rows of `steps` numbers. Without room for all, `starts` says how many there are, and

@@ -6,6 +6,7 @@
 #include <initializer_list>
 #include <string>
 
+#include "events.h"
 #include "xla/ffi/api/ffi.h"
 
 namespace ffi = xla::ffi;
@@ -39,6 +40,16 @@ bool Is(Dimensions dimensions, std::initializer_list<int64_t> expected) {
 
 inline ffi::Error Mismatch(const char* operation) {
   return ffi::Error::InvalidArgument(std::string("connfit ") + operation + ": operand shapes contradict each other");
+}
+
+// Whether operands are connections by column; `laid_out` are weights in their order where `is_laid_out` begins with
+// something else than 0, and both may be empty.
+inline bool FindByColumn(Ints starts, Ints rows, Ints places, Vector1 laid_out, Ints is_laid_out, int64_t columns,
+                         int64_t nnz, ByColumn& by) {
+  const bool asked = Dim(is_laid_out, 0) != 0, there = asked && is_laid_out.typed_data()[0] != 0;
+  by = {starts.typed_data(), rows.typed_data(), places.typed_data(), columns, there ? laid_out.typed_data() : nullptr};
+  return Dim(starts, 0) == columns + 1 && Dim(rows, 0) == nnz && Dim(places, 0) == nnz &&
+         Dim(laid_out, 0) == (asked ? nnz : 0);
 }
 
 }  // namespace connfit

@@ -47,16 +47,31 @@ ffi::Error MatvecImpl(ffi::ThreadPool pool, Ints indptr, Ints indices, Vector1 w
 }
 
 ffi::Error EventMatvecImpl(ffi::ThreadPool pool, Ints indptr, Ints indices, Ints starts, Ints by_rows, Ints places,
-                           Vector1 w, Matrix x, ffi::Result<Matrix> y) {
+                           Vector1 laid_out, Ints is_laid_out, Vector1 w, Matrix x, ffi::Result<Matrix> y) {
   const int64_t rows = Dim(indptr, 0) - 1, nnz = Dim(indices, 0), batch = Dim(x, 1), columns = Dim(x, 0);
-  if (rows < 0 || Dim(w, 0) != nnz || Dim(*y, 0) != rows || Dim(*y, 1) != batch || Dim(starts, 0) != columns + 1 ||
-      Dim(by_rows, 0) != nnz || Dim(places, 0) != nnz) {
+  ByColumn by{};
+  if (rows < 0 || Dim(w, 0) != nnz || Dim(*y, 0) != rows || Dim(*y, 1) != batch ||
+      !FindByColumn(starts, by_rows, places, laid_out, is_laid_out, columns, nnz, by)) {
     return Mismatch("event_matvec");
   }
   EventMatvec(
       pool,
       {indptr.typed_data(), indices.typed_data(), w.typed_data(), x.typed_data(), y->typed_data(), rows, nnz, batch},
-      {starts.typed_data(), by_rows.typed_data(), places.typed_data(), columns});
+      by);
+  return ffi::Error::Success();
+}
+
+// Weights in the order of their columns, and whether they were copied; where not, nothing is written to them.
+ffi::Error LayOutImpl(ffi::ThreadPool pool, Ints starts, Ints by_rows, Ints places, Vector1 w, Matrix sent, Ints steps,
+                      ffi::Result<Vector1> laid_out, ffi::Result<Ints> is_laid_out) {
+  const int64_t nnz = Dim(places, 0);
+  if (Dim(w, 0) != nnz || Dim(by_rows, 0) != nnz || Dim(*laid_out, 0) != nnz || Dim(starts, 0) < 1 ||
+      Dim(steps, 0) != 1 || Dim(*is_laid_out, 0) != 1) {
+    return Mismatch("lay_out");
+  }
+  const ByColumn by{starts.typed_data(), by_rows.typed_data(), places.typed_data(), Dim(starts, 0) - 1, nullptr};
+  is_laid_out->typed_data()[0] = LayOut(pool, w.typed_data(), by, nnz, sent.typed_data(), Dim(sent, 0) * Dim(sent, 1),
+                                        steps.typed_data()[0], laid_out->typed_data());
   return ffi::Error::Success();
 }
 
@@ -241,12 +256,31 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_rmatvec, connfit::RmatvecImpl,
                                   .Ret<connfit::Matrix>()
                                   .Ret<connfit::Cube>());
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(
-    connfit_event_matvec, connfit::EventMatvecImpl,
-    (connfit::WithLists(
-         ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<connfit::Ints>().Arg<connfit::Ints>().Arg<connfit::Ints>())
-         .Arg<connfit::Matrix>()
-         .Ret<connfit::Matrix>()));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_event_matvec, connfit::EventMatvecImpl,
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<connfit::Ints>()
+                                  .Arg<connfit::Ints>()
+                                  .Arg<connfit::Ints>()
+                                  .Arg<connfit::Ints>()
+                                  .Arg<connfit::Ints>()
+                                  .Arg<connfit::Vector1>()
+                                  .Arg<connfit::Ints>()
+                                  .Arg<connfit::Vector1>()
+                                  .Arg<connfit::Matrix>()
+                                  .Ret<connfit::Matrix>());
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_lay_out, connfit::LayOutImpl,
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<connfit::Ints>()
+                                  .Arg<connfit::Ints>()
+                                  .Arg<connfit::Ints>()
+                                  .Arg<connfit::Vector1>()
+                                  .Arg<connfit::Matrix>()
+                                  .Arg<connfit::Ints>()
+                                  .Ret<connfit::Vector1>()
+                                  .Ret<connfit::Ints>());
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_events, connfit::EventsImpl,
                               ffi::Ffi::Bind()

@@ -1,18 +1,20 @@
-"""A step of all neurons by native code, where their cell has some; of rates together with their connections."""
+"""A step of all neurons by native code, where their cell has some, and together with their connections."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from connfit.models.base import Model, Params
+from connfit.models import ops
+from connfit.models.base import Model, Neurons, Params
 from connfit.models.maps import SparseMap
 from connfit.models.neuron import Neuron, States, Theta, as_states
 from connfit.models.ops.choice import runs_native
-from connfit.models.ops.compiled_cells import cell_step, has_code
+from connfit.models.ops.compiled_cells import CellInputs, cell_step, has_code, has_forward, spiking_step
 from connfit.models.ops.rate_kernels import has_rates, rate_step
 
 
@@ -64,3 +66,45 @@ def connected_step(
     (sources,), decay = model.sources(arriving), theta["time_constants"][:, 0]
     weights = model.recurrent_strengths(params)
     return rate_step(model.recurrent.pattern, weights, sources, params["bias"], decay, others, drive, rates)
+
+
+def steps_spikes(model: Model, dtype: jnp.dtype) -> bool:
+    """Return whether `connected_spikes` has the step of this model."""
+    recurrent = model.recurrent
+    follows = type(recurrent) is SparseMap and recurrent.spikes and recurrent.pattern.by_column is not None
+    return follows and has_forward(model.neuron) and runs_native(dtype)
+
+
+def connected_spikes(
+    model: Model,
+    params: Params,
+    theta: Theta,
+    states: States,
+    arriving: Float[Array, "N B"],
+    others: Float[Array, "N B"] | None,
+    drive: Float[Array, "N B"] | None,
+) -> tuple[Float[Array, "N B"], Float[Array, "N B"], States]:
+    """Return the input, where neurons spiked, and their states after a step: all of it in one pass.
+
+    Parameters
+    ----------
+    arriving
+        1 where spikes arrive at synapses.
+    others, drive
+        Further input, and the drive before its relu.
+    """
+    assert isinstance(model.recurrent, SparseMap)
+    signs = model.outputs(jnp.ones((model.neurons, 1), arriving.dtype))[:, 0]
+    inputs = CellInputs(arriving, signs, params["bias"], others, drive)
+    weights = model.recurrent_strengths(params)
+    return spiking_step(model.neuron, model.recurrent.pattern, weights, theta, states, inputs)
+
+
+def for_run(model: Model, params: Params, start: Neurons, steps: int) -> Model:
+    """Return the model for so many steps with these parameters and no others (`connfit.models.ops.lay_out`)."""
+    recurrent = model.recurrent
+    if type(recurrent) is not SparseMap or not recurrent.spikes:
+        return model
+    sent = model.neuron.output(model.constants(params), start.states) if start.sent is None else start.sent[0]
+    pattern = ops.lay_out(recurrent.pattern, model.recurrent_strengths(params), sent, steps)
+    return model.with_recurrent(replace(recurrent, pattern=pattern))

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from connfit.models.base import INNOVATION_GAINS, Correction, Model, Neurons, Params
-from connfit.models.compiled_step import connected_step, step_neurons, steps_rates
+from connfit.models.compiled_step import connected_spikes, connected_step, step_neurons, steps_rates, steps_spikes
 from connfit.models.maps import DenseMap
 from connfit.models.neuron import filled, times, total
 from connfit.models.observation.innovation import Forcing
@@ -246,24 +246,29 @@ def step(
             drive = (0 if drive is None else drive) + fed_back.drive.apply(fed_back.strengths, some)
     if drive is None and model.drive is not None:
         drive = model.drive.apply(params["drive"], u)
-    arriving, sent = pass_on(before.sent, model.neuron.output(theta, h))
-    beside = None
+    beside, clock = None, before.clock
+    if clock is not None:
+        assert model.neuron.poisson is not None
+        beside = model.neuron.poisson.received(clock, model.first_neuron, len(h[0]), model.step_s, h[0].dtype)
+        clock = clock.after_step()
     if current is not None:
-        beside = jnp.broadcast_to(current, h[0].shape)
+        injected = jnp.broadcast_to(current, h[0].shape)
+        beside = injected if beside is None else beside + injected
     if model.inputs is not None and external is not None:
         outside = jnp.broadcast_to(model.inputs.apply(params["inputs"], external), h[0].shape)
         beside = outside if beside is None else beside + outside
     gate = jnp.zeros_like(h[0]) if drive is None else jnp.broadcast_to(drive >= 0, h[0].shape).astype(h[0].dtype)
+    if steps_spikes(model, h[0].dtype):
+        arriving = model.neuron.output(theta, h) if before.sent is None else before.sent[0]
+        x, spiked, new = connected_spikes(model, params, theta, h, arriving, beside, drive)
+        sent = None if before.sent is None else jnp.concatenate([before.sent[1:], spiked[None]])
+        return Neurons(new, sent, clock), Trajectory(h, (x,), gate, u)
+    arriving, sent = pass_on(before.sent, model.neuron.output(theta, h))
     if steps_rates(model, h[0].dtype):
         new, x = connected_step(model, params, theta, h[0], arriving, beside, drive)
         return Neurons((new,), sent), Trajectory(h, (x,), gate, u)
     x, *others = model.received(params, arriving)
     x += params["bias"][:, None]
-    clock = before.clock
-    if clock is not None:
-        assert model.neuron.poisson is not None
-        x += model.neuron.poisson.received(clock, model.first_neuron, len(x), model.step_s, x.dtype)
-        clock = clock.after_step()
     if beside is not None:
         x += beside
     if drive is not None:

@@ -28,6 +28,7 @@ from jaxtyping import Array, Bool, Float
 
 from connfit.errors import ConfigError
 from connfit.models.base import Model, Neurons, Params
+from connfit.models.compiled_step import for_run
 from connfit.models.forward import FedBack, Trajectory, correct, step
 from connfit.models.frame_loop import filled_up, loop_over
 from connfit.models.frame_steps import Within, frame_steps
@@ -287,6 +288,7 @@ def _rollout(
 ) -> Run[Any, Any]:  # fmt: skip
     strengths, kind = model.readout_strengths(params), state.rates.dtype
     theta, neuron = model.constants(params), model.neuron
+    model = for_run(model, params, state.neurons, substeps * shown.values.shape[0])
 
     def one_frame(carry: tuple[State, Any], frame: tuple[Shown, Noise | None, Any]) -> tuple[tuple[State, Any], Any]:
         (before, reading, shown, beyond), kept = carry

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from connfit.models.base import Model, Neurons, Params
+from connfit.models.compiled_step import for_run
 from connfit.models.forward import Trajectory, fed_back_part
 from connfit.models.maps import DenseMap
 from connfit.models.neuron import as_states
@@ -33,7 +34,7 @@ def run_window(
     Where only some units are fed back (`connfit.training.learners.learner.WindowArrays`), that of all others is one
     product.
     """
-    return run_steps(model, params, start, (inputs, forced, fed_back, external), lambda after, seen: seen)
+    return run_steps(model, params, start, (inputs, forced, fed_back, external), lambda after, seen, also: seen)
 
 
 def run_steps(
@@ -41,10 +42,18 @@ def run_steps(
     params: Params,
     start: Neurons,
     window: tuple[Array, Array, Array | None, Array | None],
-    keep: Callable[[Neurons, Trajectory], Each],
+    keep: Callable[[Neurons, Trajectory, Any], Each],
+    also: Any = None,
 ) -> tuple[Neurons, Each]:
-    """Run K steps as `run_window`, and stack what `keep` makes of each: of the neurons after it and what it left."""
+    """Run K steps as `run_window`, and stack what `keep` makes of each: of the neurons after it, what it left, `also`.
+
+    Parameters
+    ----------
+    also
+        K entries, one for each step.
+    """
     inputs, forced, fed_back, external = window
+    model = for_run(model, params, start, len(inputs))
     drives, part = None, None
     if model.drive is not None and fed_back is not None:
         part = fed_back_part(model, params, fed_back) if len(fed_back) else None
@@ -57,12 +66,12 @@ def run_steps(
                 flat = model.drive.apply(params["drive"], known.transpose(1, 0, 2).reshape(p, k * b))
                 drives = flat.reshape(-1, k, b).transpose(1, 0, 2)
 
-    def forward(before: Neurons, now: tuple[Array, Array, Array | None, Array | None]) -> tuple[Neurons, Each]:
-        given, observed, drive, outside = now
+    def forward(before: Neurons, now: tuple[Array, Array, Array | None, Array | None, Any]) -> tuple[Neurons, Each]:
+        given, observed, drive, outside, beside = now
         after, seen = advance(model, params, before, given, observed, drive=drive, fed_back=part, external=outside)
-        return after, keep(after, seen)
+        return after, keep(after, seen, beside)
 
-    return jax.lax.scan(forward, start, (inputs, forced, drives, external))
+    return jax.lax.scan(forward, start, (inputs, forced, drives, external, also))
 
 
 def arrived_of(start: Neurons, sent: Float[Array, "K N B"]) -> Float[Array, "K N B"]:

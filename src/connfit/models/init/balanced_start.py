@@ -23,6 +23,7 @@ from jaxtyping import Array, Float
 from connfit.errors import ConfigError
 from connfit.models.base import Model, Neurons, Params
 from connfit.models.cells.integrate_fire import SYNAPSE_MV
+from connfit.models.compiled_step import for_run
 from connfit.models.init.start import STARTS, Start, StartConditions, Training
 from connfit.models.init.starting_weights import initial_magnitudes, radius_factor, spread_factors
 from connfit.models.maps import GainMap
@@ -168,6 +169,7 @@ def _spikes(model: Model, params: Params, start: Neurons, steps: int) -> tuple[N
     """Run the network with nothing but its bias; return its end, and spikes per step of each neuron."""
     theta, real = model.constants(params), jnp.result_type(float)
     shown, silent = jnp.zeros((model.units, 1), real), jnp.zeros((model.neurons, 1), real)
+    model = for_run(model, params, start, steps)
 
     def step(_: int, now: tuple[Neurons, Array]) -> tuple[Neurons, Array]:
         neurons, count = now

@@ -8,7 +8,7 @@ Pallas for NVIDIA cards.
 from __future__ import annotations
 
 from connfit.models.ops.by_rows import dense_outer_by_rows, window_outer_by_rows
-from connfit.models.ops.choice import prepare, use
+from connfit.models.ops.choice import lay_out, prepare, use
 from connfit.models.ops.operators import dense_outer, matvec, rmatvec, sampled_outer, window_outer
 from connfit.models.ops.pattern import Pattern
 from connfit.models.ops.portable import EXACT
@@ -18,6 +18,7 @@ __all__ = [
     "Pattern",
     "dense_outer",
     "dense_outer_by_rows",
+    "lay_out",
     "matvec",
     "prepare",
     "rmatvec",

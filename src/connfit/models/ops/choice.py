@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from connfit._system import environment
 from connfit._system.environment import IMPLEMENTATIONS
@@ -87,3 +89,24 @@ def prepare(pattern: Pattern, *, spikes: bool = False) -> Pattern:
     if not spikes and _named("auto") != "pallas" and jax.default_backend() == "cpu":
         return pattern
     return jax.jit(Pattern.with_columns)(pattern)
+
+
+def lay_out(pattern: Pattern, w: Float[Array, "M"], sent: Float[Array, "N B"], steps: int) -> Pattern:
+    """Return the pattern for a run whose weights stay as they are: native code then finds those of a spike together.
+
+    Parameters
+    ----------
+    pattern
+        What `prepare` made; where native code does not follow spikes it is returned as it is.
+    w
+        Weights of the run, which alone `matvec` may be given with what is returned; a derivative goes to those.
+    sent
+        What neurons send in its first step. Weights are copied (4 bytes per connection, about as long as three passes
+        over them) where so many spikes in every step, or 512 steps, make that pay.
+    steps
+        Number of steps.
+    """
+    if pattern.by_column is None or not runs_native(w.dtype):
+        return pattern
+    laid_out = native.lay_out(pattern, jax.lax.stop_gradient(w), jax.lax.stop_gradient(sent), steps)
+    return replace(pattern, by_column=replace(pattern.by_column, laid_out=laid_out))

@@ -1,14 +1,17 @@
-"""Compiled cells: a step of all neurons, and the adjoint of a window (`cpp/cell_step.h`, `cpp/cell_window.h`)."""
+"""Compiled cells: a step of all neurons, and with their connections, and the adjoint of a window (`cpp/cell_*.h`)."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from connfit.models.neuron import CompiledCell, Neuron
-from connfit.models.ops.native import handler, has
+from connfit.models.neuron import CompiledCell, Neuron, States, Theta, as_states
+from connfit.models.ops.native import by_column, handler, has
+from connfit.models.ops.operators import matvec
 from connfit.models.ops.pattern import Pattern
 
 
@@ -22,6 +25,76 @@ def cell_step(cell: CompiledCell, states: tuple[Array, ...], received: Array) ->
     taken = {3 + q: q for q in range(len(states))}
     call = handler(f"connfit_{cell.name}_step", *((one.shape, one.dtype) for one in states), aliases=taken)
     return tuple(call(cell.theta, jnp.asarray(cell.options, received.dtype), received, *states))
+
+
+def has_forward(neuron: Neuron) -> bool:
+    """Return whether the library has the `spiking_step` of this neuron."""
+    return has_code(neuron) and has(f"connfit_{neuron.code}_forward")
+
+
+class CellInputs(NamedTuple):
+    """What reaches neurons in a step.
+
+    Attributes
+    ----------
+    sent
+        [N, B] 1 where the spike of a neuron arrives at synapses.
+    signs
+        [C] of what each channel sends; channel c is neuron c % N.
+    bias
+        [N]
+    others, drive
+        [N, B] further input, and one of which what is above 0 counts.
+    """
+
+    sent: Array
+    signs: Array
+    bias: Array
+    others: Array | None
+    drive: Array | None
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def spiking_step(
+    neuron: Neuron, pattern: Pattern, weights: Array, theta: Theta, states: States, inputs: CellInputs
+) -> tuple[Array, Array, States]:
+    """Return what is received, where states before the step make a spike [N, B], and each state [N, B] after it."""
+    cell = neuron.compiled(theta)
+    assert cell is not None
+    sent, none = inputs.sent, jnp.zeros((0, 0), inputs.sent.dtype)
+    results = [(one.shape, one.dtype) for one in (sent, sent, *states)]
+    # Spikes take the memory of those that arrive, which are listed before neurons step.
+    aliases = {8: 1, **{15 + q: 2 + q for q in range(len(states))}}
+    call = handler(f"connfit_{cell.name}_forward", *results, aliases=aliases)
+    received, spiked, *after = call(
+        pattern.indptr, pattern.indices, *by_column(pattern), weights, sent, inputs.signs, inputs.bias,
+        none if inputs.others is None else inputs.others, none if inputs.drive is None else inputs.drive, cell.theta,
+        jnp.asarray(cell.options, sent.dtype), *states,
+    )  # fmt: skip
+    return received, spiked, tuple(after)
+
+
+def _in_operators(
+    neuron: Neuron, pattern: Pattern, weights: Array, theta: Theta, states: States, inputs: CellInputs
+) -> tuple[Array, Array, States]:
+    sent = inputs.sent
+    sources = (inputs.signs.reshape(-1, len(sent), 1) * sent).reshape(-1, sent.shape[1])
+    x = matvec(pattern, weights, sources, spikes=True) + inputs.bias[:, None]
+    x = x if inputs.others is None else x + inputs.others
+    x = x if inputs.drive is None else x + jnp.maximum(inputs.drive, 0)
+    return x, neuron.output(theta, states), as_states(neuron.step(theta, states, (x,)))
+
+
+def _forward(neuron: Neuron, *operands: Any) -> tuple[tuple[Array, Array, States], tuple[Any, ...]]:
+    return spiking_step(neuron, *operands), operands
+
+
+def _backward(neuron: Neuron, operands: tuple[Any, ...], slopes: Any) -> tuple[Any, ...]:
+    pattern, *numbers = operands
+    return None, *jax.vjp(partial(_in_operators, neuron, pattern), *numbers)[1](slopes)
+
+
+spiking_step.defvjp(_forward, _backward)
 
 
 class CellRun(NamedTuple):

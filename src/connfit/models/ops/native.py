@@ -18,20 +18,22 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from connfit.models.ops.pattern import Pattern
+from connfit.models.ops.pattern import LaidOut, Pattern
 
 LIBRARY = "connfit_kernels"
 _BLOCK = 8  # columns that rmatvec scatters at once: one AVX2 vector, and buffers no larger than the weights
 _HANDLERS = (
     "connfit_matvec", "connfit_rmatvec", "connfit_sampled_outer", "connfit_window_outer", "connfit_window_outer_bf16",
-    "connfit_dense_outer", "connfit_dense_outer_bf16", "connfit_event_matvec", "connfit_events",
+    "connfit_dense_outer", "connfit_dense_outer_bf16", "connfit_event_matvec", "connfit_events", "connfit_lay_out",
 )  # fmt: skip
 _OF_BLOCKS = (
     "connfit_window_outer_rows", "connfit_window_outer_rows_bf16", "connfit_dense_outer_rows",
     "connfit_dense_outer_rows_bf16", "connfit_room",
 )  # fmt: skip
 _OF_CELLS = tuple(
-    f"connfit_{cell}_{what}" for cell in ("lif", "adaptive_lif") for what in ("step", "window", "window_bf16")
+    f"connfit_{cell}_{what}"
+    for cell in ("lif", "adaptive_lif")
+    for what in ("step", "forward", "window", "window_bf16")
 )
 _OF_RATES = ("connfit_rate_forward", "connfit_rate_backward")
 _OF_OPTIMISERS = ("connfit_adam", "connfit_sum_of_squares")
@@ -115,15 +117,15 @@ def handler(name: str, *results: tuple[tuple[int, ...], jnp.dtype], aliases: dic
 
 
 def _joining_columns(call: Callable[..., Array]) -> Callable[..., Array]:
-    """Give `call(indptr, indices, w, x)` a vmap rule that turns a batch of x into more columns of one call."""
+    """Give `call(..., x)` a vmap rule that turns a batch of x alone into more columns of one call."""
     mapped = jax.custom_batching.custom_vmap(call)
 
     @mapped.def_vmap
     def rule(size: int, batched: list[bool], *operands: Array) -> tuple[Array, bool]:
-        if batched == [False, False, False, True]:
-            x = operands[3]
+        if not any(batched[:-1]):
+            x = operands[-1]
             columns = jnp.moveaxis(x, 0, 1).reshape(x.shape[1], -1)
-            out = mapped(*operands[:3], columns)
+            out = mapped(*operands[:-1], columns)
             return jnp.moveaxis(out.reshape(out.shape[0], size, x.shape[2]), 1, 0), True
         each = [x for x, is_mapped in zip(operands, batched, strict=True) if is_mapped]
 
@@ -171,14 +173,27 @@ def rmatvec(pattern: Pattern, w: Array, v: Array) -> Array:
 
 def event_matvec(pattern: Pattern, w: Array, x: Array) -> Array:
     """Compute `portable.matvec`, float32, along the columns that are not 0 where they are few."""
+    return _joining_columns(_event_matvec)(pattern.indptr, pattern.indices, *by_column(pattern), w, x)
+
+
+def _event_matvec(indptr: Array, indices: Array, *others: Array) -> Array:
+    x = others[-1]
+    call = handler("connfit_event_matvec", ((indptr.shape[0] - 1, x.shape[1]), x.dtype))
+    return call(indptr, indices, *others)[0]
+
+
+def by_column(pattern: Pattern) -> tuple[Array, ...]:
+    """Return what native code needs to follow columns: their connections, and weights in that order, if any."""
     by = pattern.sorted_by_column()
-    shape = (pattern.rows, x.shape[1])
+    laid_out = by.laid_out or LaidOut(jnp.zeros(0, jnp.float32), jnp.zeros(0, jnp.int32))
+    return by.indptr, by.rows, by.places, *laid_out
 
-    def call(indptr: Array, indices: Array, w: Array, x: Array) -> Array:
-        follow = handler("connfit_event_matvec", (shape[:1] + x.shape[1:], x.dtype))
-        return follow(indptr, indices, by.indptr, by.rows, by.places, w, x)[0]
 
-    return _joining_columns(call)(pattern.indptr, pattern.indices, w, x)
+def lay_out(pattern: Pattern, w: Array, sent: Array, steps: int) -> LaidOut:
+    """Copy weights [M] into the order of their columns, where that pays for steps in which so many of `sent` are 0."""
+    by = pattern.sorted_by_column()
+    call = handler("connfit_lay_out", ((pattern.nnz,), w.dtype), ((1,), jnp.int32))
+    return LaidOut(*call(by.indptr, by.rows, by.places, w, sent, jnp.array([steps], jnp.int32)))
 
 
 Events = tuple[Array, Array, Array]

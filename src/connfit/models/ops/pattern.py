@@ -4,17 +4,33 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int
+from jaxtyping import Array, Float, Int
 
 from connfit._typing import ArrayLike
 from connfit.errors import DataError
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["indptr", "rows", "places"], meta_fields=[])
+class LaidOut(NamedTuple):
+    """The weights of a run in the order of their columns (`connfit.models.ops.lay_out`).
+
+    Attributes
+    ----------
+    weights
+        [M] in the order of `ByColumn`.
+    done
+        [1] int32, 0 where that would not pay: `weights` then hold nothing.
+    """
+
+    weights: Float[Array, "M"]
+    done: Int[Array, "1"]
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["indptr", "rows", "places", "laid_out"], meta_fields=[])
 @dataclass(frozen=True)
 class ByColumn:
     """The connections of a pattern sorted by column, and within a column as they are in the pattern.
@@ -27,11 +43,14 @@ class ByColumn:
         [M] int32, row of each connection.
     places
         [M] int32, its place in the pattern.
+    laid_out
+        Weights that native code then takes instead of those it is given, if there are any.
     """
 
     indptr: Int[Array, "C+1"]
     rows: Int[Array, "M"]
     places: Int[Array, "M"]
+    laid_out: LaidOut | None = None
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["indptr", "indices", "by_column"], meta_fields=["columns"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -60,17 +61,23 @@ class CompiledForward(NamedTuple):
 def forward_window(
     model: Model, params: Params, start: Neurons, window: WindowArrays
 ) -> tuple[Neurons, Float[Array, "K P B"], CompiledForward]:
-    """Return the neurons after a window, what is read of them after each step, and what the adjoint needs."""
+    """Return the neurons after a window, what is read of them after each step, and what the adjoint needs.
+
+    Nothing is read after a step in which nothing is scored: most, where a frame lasts for many.
+    """
     theta, strengths, neuron = model.constants(params), model.readout_strengths(params), model.neuron
 
-    def keep(after: Neurons, seen: Trajectory) -> tuple[Array, Array, Array, Array | None, Array | None]:
-        read = model.readout.apply(strengths, neuron.observed(theta, after.states))
-        spiked = neuron.output(theta, seen.states).astype(jnp.uint8)
-        gate, inputs = (None, None) if model.drive is None else (seen.gate, seen.inputs)
-        return read, seen.received[0], spiked, gate, inputs
+    def keep(after: Neurons, seen: Trajectory, scored: Array) -> tuple[Array, Array, Array, Array | None, Array | None]:
+        def read_out() -> Array:
+            return model.readout.apply(strengths, neuron.observed(theta, after.states))
 
-    given = window.inputs, window.forced, window.fed_back, window.external
-    end, (read, received, spiked, gate, inputs) = run_steps(model, params, start, given, keep)
+        read = jax.lax.cond(scored, read_out, lambda: jnp.zeros(window.inputs.shape[1:], seen.received[0].dtype))
+        spiked = neuron.output(theta, seen.states) if after.sent is None else after.sent[-1]
+        gate, inputs = (None, None) if model.drive is None else (seen.gate, seen.inputs)
+        return read, seen.received[0], spiked.astype(jnp.uint8), gate, inputs
+
+    given, scored = (window.inputs, window.forced, window.fed_back, window.external), (window.weights != 0).any((1, 2))
+    end, (read, received, spiked, gate, inputs) = run_steps(model, params, start, given, keep, scored)
     arrived = spiked
     if start.sent is not None:
         arrived = jnp.concatenate([start.sent.astype(jnp.uint8), spiked])[: len(spiked)]

@@ -53,7 +53,7 @@ class WindowResult(NamedTuple):
     gradient
         Of `loss` and penalty, for each trained group.
     predictions
-        [K, P, B] read-out y.
+        [K, P, B] read-out y; of cells with a compiled window 0 at steps in which nothing is scored.
     firing
         What firing rates add to the gradient, and not to `loss`; None without a penalty on them.
     """

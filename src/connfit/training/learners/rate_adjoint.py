@@ -93,7 +93,7 @@ def forward_rates(
     """Return the neurons after a window, what is read of them after each step, and what the adjoint needs."""
     strengths = model.readout_strengths(params)
 
-    def keep(after: Neurons, seen: Trajectory) -> tuple[Array, Array, Array, Array | None, Array | None]:
+    def keep(after: Neurons, seen: Trajectory, _: None) -> tuple[Array, Array, Array, Array | None, Array | None]:
         read = model.readout.apply(strengths, after.rates)
         gate, inputs = (None, None) if model.drive is None else (seen.gate.astype(jnp.uint8), seen.inputs)
         return read, seen.states[0], seen.received[0], gate, inputs
