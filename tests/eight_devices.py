@@ -103,6 +103,7 @@ def gradients(cell: str, kind: str, rule: str, devices: int) -> dict[str, list[f
     """For each group, how much the gradients of all windows differ from those of one device, and their size.
 
     They are Adam's first moment, which is linear in them: without clipping, and with rates of 0, it is their mean.
+    Of cells that spike, with a penalty on firing rates, and what is said of these.
     """
     import jax
     import jax.numpy as jnp
@@ -111,6 +112,7 @@ def gradients(cell: str, kind: str, rule: str, devices: int) -> dict[str, list[f
 
     from connfit.training.device_steps import ManyDevices, ModelOnDevices, OneDevice, StepProgram
     from connfit.training.learners import WindowedLearner
+    from connfit.training.learners.firing_rates import FiringPenalty
     from connfit.training.optimiser import OPTIMISERS
     from connfit.training.step import StepOptions
 
@@ -121,6 +123,10 @@ def gradients(cell: str, kind: str, rule: str, devices: int) -> dict[str, list[f
         forced = window.forced | ~np.isin(np.arange(window.forced.shape[1]), units)[:, None]
         window = window._replace(forced=forced, fed_back=units)
     learner = WindowedLearner(4, **RULES[rule])
+    if one.model.neuron.spikes:
+        learner = replace(learner, firing=FiringPenalty(weight=3.0, low=0.35, high=0.4, mean_s=4.0))
+        steps, _, batch = window.inputs.shape
+        window = window._replace(counted=(np.arange(steps * batch).reshape(steps, batch) % 5 > 0).astype(float))
     groups = one.model.groups
     options = StepOptions(clip_norm=None, l1_weights=0.1, l2_weights=0.2, drive_distance=0.3)
     program = StepProgram(learner, groups, options)
@@ -133,10 +139,10 @@ def gradients(cell: str, kind: str, rule: str, devices: int) -> dict[str, list[f
         params, moments = steps.place(params, OPTIMISERS["adam"].init(params))
         memory, norms = steps.start(window.inputs.shape[2], getattr(one, "streams", None)), []
         for piece in pieces(window, 4):
-            params, moments, memory, loss, norm, _ = steps.step(
+            params, moments, memory, loss, norm, firing = steps.step(
                 params, moments, memory, piece, {key: np.zeros(()) for key in params}
             )
-            norms.append({"loss": loss, **norm})
+            norms.append({"loss": loss, **norm, **({} if firing is None else firing._asdict())})
         params, moments = steps.whole(params, moments)
         assert moments.count == len(norms)
         found.append(

@@ -136,11 +136,12 @@ def plain_scan(problem: Problem, params: dict, start: jax.Array, window: WindowA
 def pieces(window: WindowArrays, steps: int) -> list[WindowArrays]:
     """Cut a long window into windows of `steps`."""
     starts = range(0, window.inputs.shape[0], steps)
-    outside = window.external
+    outside, counted = window.external, window.counted
     return [
         WindowArrays(
             *(a[k : k + steps] for a in window[:4]), window.fed_back,
             None if outside is None else outside[k : k + steps], window.share,
+            None if counted is None else counted[k : k + steps],
         )
         for k in starts
     ]  # fmt: skip

@@ -38,7 +38,7 @@ QUICK = (
     "gradients:lif, events:plain:tbptt:3",
 )
 """Between them state forcing, a queue of a delay, gains of units, noise, a learned read-out, an anatomical drive,
-external events, and gap junctions that end in two blocks."""
+external events with a penalty on firing rates, and gap junctions that end in two blocks."""
 
 FOLLOWED = (
     "followed:rate-calcium:forced, delay:3",

@@ -356,7 +356,6 @@ def test_who_cannot_have_it_is_told_so() -> None:
         ),
         (lif, preset("immediate"), config, "gives no credit"),
         (lif, foreign, config, "the learning rule of Foreign knows of no penalty"),
-        (lif, preset("d-rtrl"), TrainConfig(firing_rate_penalty=0.5, devices=2), "train.devices to 1 instead of 2"),
     ):
         with pytest.raises(ConfigError, match=message):
             with_firing_penalty(learner, model, options)

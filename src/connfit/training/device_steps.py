@@ -31,8 +31,9 @@ from connfit.models.blocks import (
 )  # fmt: skip
 from connfit.models.connectome_model import ConnectomeModel
 from connfit.models.poisson_input import Clock
+from connfit.training.learners.firing_rates import FiringScore
 from connfit.training.learners.learner import Learner, WindowArrays
-from connfit.training.learners.windowed import WindowedLearner
+from connfit.training.learners.windowed import WindowedLearner, WindowedMemory
 from connfit.training.one_pass_adam import sum_of_squares
 from connfit.training.step import StepOptions, Stepped, take_step, training_step
 
@@ -198,7 +199,10 @@ class ManyDevices:
         return {key: self.on.spread({key: whole.pop(key)}, moments=moments)[key] for key in tuple(whole)}
 
     def start(self, batch: int, streams: UInt32[np.ndarray, "B"] | None = None) -> Any:
-        memory = _start(self.on.model, mesh=self.on.mesh, program=self.program, batch=batch)
+        neurons = self.on.blocks.model.neurons
+        memory = _start(
+            self.on.model, self.on.facts, mesh=self.on.mesh, program=self.program, batch=batch, neurons=neurons
+        )  # fmt: skip
         if streams is None or self.on.model.neuron.poisson is None:
             return memory
         return _with_clock(memory, spread(self.on.mesh, lambda _: Clock.at(streams, runs=batch)))
@@ -275,6 +279,9 @@ class _OneBlock:
     def own_connections(self, values: Float[Array, "M"]) -> Float[Array, "M"]:
         return jnp.where(jnp.arange(values.size) < self.facts.connections, values, 0)
 
+    def of_all(self, firing: FiringScore) -> FiringScore:
+        return jax.tree.map(partial(jax.lax.psum, axis_name=AXIS), firing)
+
     def floors(self, model: Model) -> Mapping[str, float]:
         return model.floors if self.facts.junctions is None else {}
 
@@ -300,12 +307,19 @@ def _with_clock(memory: Any, clock: Clock) -> Any:
     return jax.tree.map(of, memory, is_leaf=lambda one: isinstance(one, Neurons))
 
 
-@partial(jax.jit, static_argnames=("mesh", "program", "batch"))
-def _start(model: ConnectomeModel, *, mesh: Mesh, program: StepProgram, batch: int) -> Any:
-    def of_block(model: ConnectomeModel) -> Any:
-        return of_devices(program.learner.start(one_block(model), batch, program.groups))
+@partial(jax.jit, static_argnames=("mesh", "program", "batch", "neurons"))
+def _start(
+    model: ConnectomeModel, facts: BlockFacts, *, mesh: Mesh, program: StepProgram, batch: int, neurons: int
+) -> Any:
+    def of_block(blocks: tuple[ConnectomeModel, BlockFacts]) -> Any:
+        model, facts = one_block(blocks)
+        memory = program.learner.start(model, batch, program.groups)
+        if isinstance(memory, WindowedMemory) and memory.firing is not None:
+            own = jnp.arange(model.neurons) < facts.neurons
+            memory = memory._replace(firing=memory.firing._replace(share=own / neurons))
+        return of_devices(memory)
 
-    return jax.shard_map(of_block, mesh=mesh, in_specs=_BLOCK, out_specs=_BLOCK, check_vma=False)(model)
+    return jax.shard_map(of_block, mesh=mesh, in_specs=_BLOCK, out_specs=_BLOCK, check_vma=False)((model, facts))
 
 
 @partial(

@@ -34,8 +34,7 @@ def with_firing_penalty(learner: Learner[Any], model: Model, config: TrainConfig
     Raises
     ------
     ConfigError
-        If the cell sends no spikes, the rule gives no credit to earlier steps or is of another package, or several
-        devices share the model.
+        If the cell sends no spikes, or the rule gives no credit to earlier steps or is of another package.
     """
     weight = config.firing_rate_penalty
     if not weight:
@@ -57,8 +56,6 @@ def with_firing_penalty(learner: Learner[Any], model: Model, config: TrainConfig
             f"{what}: a spike follows from earlier steps, to which the learning rule gives no credit; set it to 0, or "
             "learner.preset to a rule with credit through time, as 'd-rtrl', 'pp-prop' or 'hybrid'"
         )
-    if config.devices != 1:
-        raise ConfigError(f"{what} is for one device: set it to 0, or train.devices to 1 instead of {config.devices!r}")
     low, high = config.firing_rate_band_hz
     return replace(learner, firing=FiringPenalty(weight, low, high, config.firing_rate_mean_s))
 

@@ -54,6 +54,10 @@ class Share(Protocol):
         """Return what belongs to connections; 0 where there is none."""
         ...
 
+    def of_all(self, firing: FiringScore) -> FiringScore:
+        """Return what firing rates say once the other parts have added theirs."""
+        ...
+
     def floors(self, model: Model) -> Mapping[str, float]:
         """Return the smallest value of the arrays of which `project` asks nothing else."""
         ...
@@ -77,6 +81,9 @@ class Whole:
 
     def own_connections(self, values: Float[Array, "M"]) -> Float[Array, "M"]:
         return values
+
+    def of_all(self, firing: FiringScore) -> FiringScore:
+        return firing
 
     def floors(self, model: Model) -> Mapping[str, float]:
         return model.floors
@@ -145,7 +152,8 @@ def take_step(
         moved = {key: params[key] - rates[key] * direction[key] for key in params}
         done = {}
     allowed = share.project(model, moved, frozen) | done
-    return allowed, moments, memory, result.loss / k, norms, result.firing
+    firing = None if result.firing is None else share.of_all(result.firing)
+    return allowed, moments, memory, result.loss / k, norms, firing
 
 
 training_step = jax.jit(

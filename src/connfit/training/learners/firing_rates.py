@@ -36,10 +36,17 @@ from connfit.models.base import Model
 
 
 class FiringMean(NamedTuple):
-    """Running sums of a batch: spikes of each neuron, and the seconds in which they were counted."""
+    """Running sums of a batch: spikes of each neuron, and the seconds in which they were counted.
+
+    Attributes
+    ----------
+    share
+        What each neuron counts in means over all: 1 / N; in a block of neurons 0 for those that fill it up.
+    """
 
     spikes: Float[Array, "N"]
     seconds: Float[Array, ""]
+    share: Float[Array, "N"]
 
     @property
     def rates(self) -> Float[Array, "N"]:
@@ -48,7 +55,7 @@ class FiringMean(NamedTuple):
 
 
 class FiringScore(NamedTuple):
-    """What a window says of firing rates.
+    """What a window says of firing rates; of a block of neurons its part of each sum.
 
     Attributes
     ----------
@@ -95,7 +102,8 @@ class FiringPenalty:
         So neurons are not taken for silent before there was time for a spike.
         """
         edge = self.low or self.high
-        return FiringMean(jnp.ones(model.neurons), jnp.full((), 1 / edge))
+        ones = jnp.ones(model.neurons)
+        return FiringMean(ones, jnp.full((), 1 / edge), ones / model.neurons)
 
     def score(
         self, model: Model, before: FiringMean, spikes: Float[Array, "K N B"], counted: Float[Array, "K B"] | None
@@ -111,7 +119,7 @@ class FiringPenalty:
         counted
             1 where a step counts, else 0; None: all count.
         """
-        steps, neurons, batch = spikes.shape
+        steps, _, batch = spikes.shape
         kind = before.spikes.dtype
         if counted is None:
             counted = jnp.ones((steps, batch), kind)
@@ -119,16 +127,15 @@ class FiringPenalty:
         seconds = counted.sum() * model.step_s
         # Where nothing counts, nothing is forgotten.
         keeps = jnp.where(seconds > 0, math.exp(-steps * model.step_s / self.mean_s), 1).astype(kind)
-        mean = FiringMean(keeps * before.spikes + counts, keeps * before.seconds + seconds)
+        mean = FiringMean(keeps * before.spikes + counts, keeps * before.seconds + seconds, before.share)
         rates = mean.rates
         above = jnp.maximum(rates / self.high - 1, 0)
         below = jnp.maximum(1 - rates / self.low, 0) if self.low else jnp.zeros_like(rates)
         slope = 2 * (above / self.high - (below / self.low if self.low else 0))
-        share = counted.mean()
         found = FiringScore(
-            self.weight * share * (below**2 + above**2).mean(),
-            (below > 0).mean(dtype=kind),
-            (above > 0).mean(dtype=kind),
+            self.weight * counted.mean() * (mean.share * (below**2 + above**2)).sum(),
+            (mean.share * (below > 0)).sum(),
+            (mean.share * (above > 0)).sum(),
         )
-        each = self.weight * slope / (neurons * batch * model.step_s)
+        each = self.weight * slope * mean.share / (batch * model.step_s)
         return found, FiringAdjoint(each, counted), mean
