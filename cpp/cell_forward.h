@@ -17,15 +17,6 @@ struct CellForwardArgs {
   CellStepArgs step;
 };
 
-// Calls each(column, first lane of its neuron, sign) for all columns.
-template <typename Each>
-CONNFIT_INLINE void ForEachColumn(const CellForwardArgs& a, const Each& each) {
-  for (int64_t column = 0, neuron = 0; column < a.by.columns; ++column, ++neuron) {
-    if (neuron == a.wiring.rows) neuron = 0;
-    each(column, neuron * a.wiring.batch, a.signs[column]);
-  }
-}
-
 // Lists the columns that send something; false where following them does not pay.
 inline bool ListArrived(const CellForwardArgs& a, Followed& to) {
   const int64_t rows = a.wiring.rows, batch = a.wiring.batch;
@@ -72,15 +63,14 @@ void CellForward(Pool& pool, const CellForwardArgs& a) {
   if (few) {
     FetchFollowed(pool, a.wiring, a.by, to);
   } else {
-    std::vector<float> x(a.by.columns * batch);
-    ForEachColumn(a, [&](int64_t column, int64_t lane, float sign) {
-      for (int64_t b = 0; b < batch; ++b) x[column * batch + b] = sign * a.sent[lane + b];
-    });
+    const int64_t columns = a.by.columns;
+    std::vector<float> x(columns * batch);
+    for (int64_t at = 0; at < columns * batch; ++at) x[at] = a.signs[at / batch] * a.sent[at % (rows * batch)];
     MatvecArgs all = a.wiring;
     all.x = x.data();
     Matvec(pool, all);
   }
-  const int64_t parts = std::clamp<int64_t>(rows * batch / 16384, 1, std::clamp<int64_t>(pool.num_threads(), 1, 16));
+  const int64_t parts = RowParts(pool, rows * batch);
   ParallelFor(pool, parts, [&](int64_t c) {
     const int64_t begin = rows * c / parts, end = rows * (c + 1) / parts;
     if (few) AddFollowed(a.wiring, a.by, to, begin, end);

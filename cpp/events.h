@@ -200,10 +200,10 @@ inline void AddFollowed(const MatvecArgs& a, const ByColumn& by, const Followed&
   }
 }
 
-// Number of pieces that the rows of what is followed are cut into: each looks for its own in every column.
+// Number of pieces that rows are cut into for so much work: few, as each looks for its rows in every column.
 template <typename Pool>
-int64_t PartsOfFollowed(Pool& pool, int64_t additions) {
-  return std::clamp<int64_t>(additions / 16384, 1, std::clamp<int64_t>(pool.num_threads(), 1, 16));
+int64_t RowParts(Pool& pool, int64_t work) {
+  return std::clamp<int64_t>(work / 16384, 1, std::clamp<int64_t>(pool.num_threads(), 1, 16));
 }
 
 // As Matvec.
@@ -214,7 +214,7 @@ void EventMatvec(Pool& pool, const MatvecArgs& a, const ByColumn& by) {
   Followed& to = followed;
   if (!ListFollowed(a, by, to)) return Matvec(pool, a);
   FetchFollowed(pool, a, by, to);
-  const int64_t parts = PartsOfFollowed(pool, to.additions);
+  const int64_t parts = RowParts(pool, to.additions);
   ParallelFor(pool, parts, [&](int64_t c) { AddFollowed(a, by, to, a.rows * c / parts, a.rows * (c + 1) / parts); });
 }
 
