@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from connfit.models import ops
 from connfit.models.cells.adaptive_integrate_fire import AdaptiveLIF
 from connfit.models.cells.integrate_fire import LIF
+from connfit.models.compiled_step import spiking_step
 from connfit.models.ops import native
-from connfit.models.ops.compiled_cells import CellInputs, spiking_step
+from connfit.models.ops.compiled_cells import CellInputs
 
 NATIVE = pytest.mark.skipif(not native.available(), reason=f"no compiled kernels: {native.why_not()}")
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}

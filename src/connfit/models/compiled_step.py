@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,8 @@ from connfit.models.base import Model, Neurons, Params
 from connfit.models.maps import SparseMap
 from connfit.models.neuron import Neuron, States, Theta, as_states
 from connfit.models.ops.choice import runs_native
-from connfit.models.ops.compiled_cells import CellInputs, cell_step, has_code, has_forward, spiking_step
+from connfit.models.ops.compiled_cells import CellInputs, cell_forward, cell_step, has_code, has_forward
+from connfit.models.ops.pattern import Pattern
 from connfit.models.ops.rate_kernels import has_rates, rate_step
 
 
@@ -98,6 +100,39 @@ def connected_spikes(
     inputs = CellInputs(arriving, signs, params["bias"], others, drive)
     weights = model.recurrent_strengths(params)
     return spiking_step(model.neuron, model.recurrent.pattern, weights, theta, states, inputs)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def spiking_step(
+    neuron: Neuron, pattern: Pattern, weights: Array, theta: Theta, states: States, inputs: CellInputs
+) -> tuple[Array, Array, States]:
+    """Return what is received, where states before the step make a spike [N, B], and the states after it."""
+    cell = neuron.compiled(theta)
+    assert cell is not None
+    return cell_forward(cell, pattern, weights, states, inputs)
+
+
+def _in_operators(
+    neuron: Neuron, pattern: Pattern, weights: Array, theta: Theta, states: States, inputs: CellInputs
+) -> tuple[Array, Array, States]:
+    sent = inputs.sent
+    sources = (inputs.signs.reshape(-1, len(sent), 1) * sent).reshape(-1, sent.shape[1])
+    x = ops.matvec(pattern, weights, sources, spikes=True) + inputs.bias[:, None]
+    x = x if inputs.others is None else x + inputs.others
+    x = x if inputs.drive is None else x + jnp.maximum(inputs.drive, 0)
+    return x, neuron.output(theta, states), as_states(neuron.step(theta, states, (x,)))
+
+
+def _forward(neuron: Neuron, *operands: Any) -> tuple[tuple[Array, Array, States], tuple[Any, ...]]:
+    return spiking_step(neuron, *operands), operands
+
+
+def _backward(neuron: Neuron, operands: tuple[Any, ...], slopes: Any) -> tuple[Any, ...]:
+    pattern, *numbers = operands
+    return None, *jax.vjp(partial(_in_operators, neuron, pattern), *numbers)[1](slopes)
+
+
+spiking_step.defvjp(_forward, _backward)
 
 
 def for_run(model: Model, params: Params, start: Neurons, steps: int) -> Model:

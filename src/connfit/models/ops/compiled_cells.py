@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from connfit.models.neuron import CompiledCell, Neuron, States, Theta, as_states
+from connfit.models.neuron import CompiledCell, Neuron
 from connfit.models.ops.native import by_column, handler, has
-from connfit.models.ops.operators import matvec
 from connfit.models.ops.pattern import Pattern
 
 
@@ -28,7 +25,7 @@ def cell_step(cell: CompiledCell, states: tuple[Array, ...], received: Array) ->
 
 
 def has_forward(neuron: Neuron) -> bool:
-    """Return whether the library has the `spiking_step` of this neuron."""
+    """Return whether the library has `cell_forward` of this neuron."""
     return has_code(neuron) and has(f"connfit_{neuron.code}_forward")
 
 
@@ -54,13 +51,10 @@ class CellInputs(NamedTuple):
     drive: Array | None
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
-def spiking_step(
-    neuron: Neuron, pattern: Pattern, weights: Array, theta: Theta, states: States, inputs: CellInputs
-) -> tuple[Array, Array, States]:
+def cell_forward(
+    cell: CompiledCell, pattern: Pattern, weights: Array, states: tuple[Array, ...], inputs: CellInputs
+) -> tuple[Array, Array, tuple[Array, ...]]:
     """Return what is received, where states before the step make a spike [N, B], and each state [N, B] after it."""
-    cell = neuron.compiled(theta)
-    assert cell is not None
     sent, none = inputs.sent, jnp.zeros((0, 0), inputs.sent.dtype)
     results = [(one.shape, one.dtype) for one in (sent, sent, *states)]
     # Spikes take the memory of those that arrive, which are listed before neurons step.
@@ -72,29 +66,6 @@ def spiking_step(
         jnp.asarray(cell.options, sent.dtype), *states,
     )  # fmt: skip
     return received, spiked, tuple(after)
-
-
-def _in_operators(
-    neuron: Neuron, pattern: Pattern, weights: Array, theta: Theta, states: States, inputs: CellInputs
-) -> tuple[Array, Array, States]:
-    sent = inputs.sent
-    sources = (inputs.signs.reshape(-1, len(sent), 1) * sent).reshape(-1, sent.shape[1])
-    x = matvec(pattern, weights, sources, spikes=True) + inputs.bias[:, None]
-    x = x if inputs.others is None else x + inputs.others
-    x = x if inputs.drive is None else x + jnp.maximum(inputs.drive, 0)
-    return x, neuron.output(theta, states), as_states(neuron.step(theta, states, (x,)))
-
-
-def _forward(neuron: Neuron, *operands: Any) -> tuple[tuple[Array, Array, States], tuple[Any, ...]]:
-    return spiking_step(neuron, *operands), operands
-
-
-def _backward(neuron: Neuron, operands: tuple[Any, ...], slopes: Any) -> tuple[Any, ...]:
-    pattern, *numbers = operands
-    return None, *jax.vjp(partial(_in_operators, neuron, pattern), *numbers)[1](slopes)
-
-
-spiking_step.defvjp(_forward, _backward)
 
 
 class CellRun(NamedTuple):
