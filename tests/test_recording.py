@@ -88,3 +88,9 @@ def test_parts_selection_and_integers() -> None:
         cut.part("training")
     with pytest.raises(ConfigError, match=r"recording\.split"):
         recording().part("train")
+
+
+@pytest.mark.parametrize("wrong", [7, np.int64(7), b"7", None])
+def test_units_that_are_no_text_are_refused_by_their_type(wrong: object) -> None:
+    with pytest.raises(DataError, match=rf"units are named by text, but .+ is of type {type(wrong).__name__}"):
+        Recording("numbers", np.ones((9, 2)), ("a", wrong), 1.0)  # type: ignore[arg-type]

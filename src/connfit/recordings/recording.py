@@ -219,6 +219,11 @@ class Recording(Displayed):
             values = values.astype(np.float32)
         if len(self.units) != values.shape[1]:
             raise DataError(f"recording {self.name!r}: {len(self.units)} unit names for {values.shape[1]} columns")
+        for unit in (unit for unit in self.units if not isinstance(unit, str)):
+            raise DataError(
+                f"recording {self.name!r}: units are named by text, but {unit!r} is of type {type(unit).__name__}",
+                fix="Give text: units=tuple(map(str, ids))",
+            )
         seen: set[str] = set()
         repeated = [u for u in self.units if u in seen or seen.add(u)]
         if repeated:
