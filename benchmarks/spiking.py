@@ -40,8 +40,8 @@ from connfit.training.optimiser import OPTIMISERS
 from connfit.training.step import StepOptions, training_step
 
 NEURONS, DEGREE, REGIONS = 138_639, 109, 50
-INPUTS = (1.2, 1.26, 1.31, 1.38)
-"""Mean input of a neuron in each step, in millivolts: 0.03 to 2 % of the neurons spike in a step."""
+INPUTS = (1.2, 1.26, 1.31, 1.38, 1.65)
+"""Mean input of a neuron in each step, in millivolts: 0.03 to 3 % of the neurons spike in a step."""
 
 SETTLE, REPEATS = 6, 6
 """Windows before those that are timed, and these."""
