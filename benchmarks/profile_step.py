@@ -3,6 +3,7 @@
     python benchmarks/profile_step.py --brain FILE                    # a connectome of Connectome.save
     python benchmarks/profile_step.py --brain FILE --order shuffled   # its neurons in random order
     python benchmarks/profile_step.py                                 # random wiring of the adult fly's size
+    python benchmarks/profile_step.py --brain FILE --recordings 4     # the pieces of four recordings side by side
 
 Prints one JSON object per line. First the bandwidth of this machine: bytes that a compiled sum of two long arrays reads
 and writes per second. Then each piece by itself: milliseconds per call (best of several), its share of one model step
@@ -70,7 +71,7 @@ def best(function: Callable[..., Any], operands: tuple[Any, ...], donated: tuple
     return min(found[2:])
 
 
-def pieces(pattern: Any) -> list[Piece]:
+def pieces(pattern: Any, recordings: int) -> list[Piece]:
     """List the parts of a step for this wiring."""
     import jax
     import jax.numpy as jnp
@@ -79,7 +80,7 @@ def pieces(pattern: Any) -> list[Piece]:
     from connfit.training.one_pass_adam import move_by_adam, sum_of_squares
     from connfit.training.optimiser import OPTIMISERS
 
-    n, m, k, p = pattern.rows, pattern.nnz, WINDOW, UNITS
+    n, m, k, p, b = pattern.rows, pattern.nnz, WINDOW, UNITS, recordings
     optimiser = OPTIMISERS["adam"]
     key = iter(jax.random.split(jax.random.key(0), 16))
 
@@ -87,8 +88,8 @@ def pieces(pattern: Any) -> list[Piece]:
         return jax.random.uniform(next(key), shape, jnp.float32)
 
     weights, drive = draw(m), draw(n, p)
-    column, window = draw(n, 1), draw(n, 1, k)
-    outer = (draw(n, 1, 1), 0.9 * draw(n, 1, 1, 1), window, draw(n, 1, 1, k))
+    column, window = draw(n, b), draw(n, b, k)
+    outer = (draw(n, b, 1), 0.9 * draw(n, b, 1, 1), window, draw(n, b, 1, k))
 
     @partial(jax.jit, donate_argnums=(0, 1))
     def adam(params: Any, state: Any, gradient: Any) -> tuple[Any, Any]:
@@ -108,21 +109,21 @@ def pieces(pattern: Any) -> list[Piece]:
     params = {"weights": jnp.array(weights), "drive": jnp.array(drive)}
     gradient = {key: 0.1 * value for key, value in params.items()}
     return [
-        Piece("matvec", k, wiring + 2 * FLOAT * n, jax.jit(partial(ops.matvec, pattern)), (weights, column)),
+        Piece("matvec", k, wiring + 2 * FLOAT * n * b, jax.jit(partial(ops.matvec, pattern)), (weights, column)),
         Piece(
-            "rmatvec", k, wiring + 2 * FLOAT * n, jax.jit(partial(ops.rmatvec, pattern)), (weights, column),
+            "rmatvec", k, wiring + 2 * FLOAT * n * b, jax.jit(partial(ops.rmatvec, pattern)), (weights, column),
             only="hybrid",
         ),
         Piece(
-            "window_outer", 1, (INDEX + 3 * FLOAT) * m + 4 * k * FLOAT * n,
-            with_trace(partial(ops.window_outer, pattern)), (jnp.zeros((1, m, 1)), *outer, window), (0,),
+            "window_outer", 1, (INDEX + (1 + 2 * b) * FLOAT) * m + 4 * k * FLOAT * n * b,
+            with_trace(partial(ops.window_outer, pattern)), (jnp.zeros((1, m, b)), *outer, window), (0,),
         ),
         Piece(
-            "dense_outer", 1, 3 * FLOAT * n * p + 3 * k * FLOAT * n,
-            with_trace(ops.dense_outer), (jnp.zeros((1, n, 1, p)), *outer, draw(p, 1, k)), (0,),
+            "dense_outer", 1, (1 + 2 * b) * FLOAT * n * p + 3 * k * FLOAT * n * b,
+            with_trace(ops.dense_outer), (jnp.zeros((1, n, b, p)), *outer, draw(p, b, k)), (0,),
         ),
         Piece(
-            "drive of the window", 1, FLOAT * n * (p + k), jax.jit(lambda e, u: e @ u), (drive, draw(p, k)),
+            "drive of the window", 1, FLOAT * n * (p + k * b), jax.jit(lambda e, u: e @ u), (drive, draw(p, k * b)),
         ),
         Piece(
             "Adam, clipping, projection", 1, 8 * FLOAT * (m + n * p),
@@ -195,6 +196,7 @@ def main() -> None:
     parser.add_argument("--brain", type=Path, help="a connectome file, in place of random wiring")
     parser.add_argument("--order", choices=("stored", "id", "shuffled"), default="stored", help="of its neurons")
     parser.add_argument("--small", action="store_true", help="random wiring of a hundredth of the connections")
+    parser.add_argument("--recordings", type=int, default=1, help="side by side; the whole step is that of one")
     parser.add_argument("--repeats", type=int, default=10)
     options = parser.parse_args()
     from operators import FULL, SMALL, pattern_of, random_pattern
@@ -206,12 +208,13 @@ def main() -> None:
     )
     rate = bandwidth(options.repeats)
     where = {
-        "benchmark": "profile_step", "n": pattern.rows, "m": pattern.nnz, "units": UNITS, "window": WINDOW,
+        "benchmark": "profile_step", "recordings": options.recordings, "n": pattern.rows, "m": pattern.nnz,
+        "units": UNITS, "window": WINDOW,
         "wiring": "random" if options.brain is None else f"{options.brain}, {options.order}", "cores": os.cpu_count(),
     }  # fmt: skip
     print(json.dumps({**where, "bandwidth_gb_per_s": round(rate / 1e9, 1)}), flush=True)
     explained = {"d-rtrl": 0.0, "hybrid": 0.0}
-    for piece in pieces(pattern):
+    for piece in pieces(pattern, options.recordings):
         seconds = best(piece.run, piece.operands, piece.donated, options.repeats)
         per_step = 1e3 * seconds * piece.per_window / WINDOW
         for rule in explained:
@@ -222,6 +225,8 @@ def main() -> None:
             "times_floor": round(seconds * rate / piece.bytes, 2),
         }  # fmt: skip
         print(json.dumps({**where, **line}), flush=True)
+    if options.recordings > 1:
+        return
     for rule, credit in (("d-rtrl", "neuron"), ("hybrid", "network")):
         whole = 1e3 * whole_step(pattern, credit, options.repeats)
         line = {"piece": "whole step", "rule": rule, "ms_per_step": round(whole, 2)}

@@ -19,7 +19,7 @@ struct StatesOf {
   const float* now[kStates];
   float* next[kStates];
 
-  // Whether operands and results from the first of `rets` on are these.
+  // Whether operands and results are these.
   bool Find(ffi::RemainingArgs& states, ffi::RemainingRets& after, int64_t rows, int64_t batch) {
     if (states.size() != kStates || after.size() != kStates) return false;
     for (int s = 0; s < kStates; ++s) {
@@ -164,15 +164,7 @@ inline auto OfStep() {
 }
 
 inline auto OfForward() {
-  return ffi::Ffi::Bind()
-      .Ctx<ffi::ThreadPool>()
-      .Arg<Ints>()
-      .Arg<Ints>()
-      .Arg<Ints>()
-      .Arg<Ints>()
-      .Arg<Ints>()
-      .Arg<Vector1>()
-      .Arg<Ints>()
+  return WithByColumn(ffi::Ffi::Bind().Ctx<ffi::ThreadPool>())
       .Arg<Vector1>()
       .Arg<Matrix>()
       .Arg<Vector1>()

@@ -226,7 +226,8 @@ bool LayOut(Pool& pool, const float* w, const ByColumn& by, int64_t nnz, const f
   constexpr int64_t kAhead = 64, kLong = 512;
   int64_t spikes = 0;
   ForEachNonzero(sent, lanes, [&](int64_t) { ++spikes; });
-  // A connection takes a third of what is saved when it is followed; of a long run it is little, whatever it saves.
+  // To copy a connection takes about a third of what is saved each time that it is followed; of a long run it is
+  // little, whatever it saves.
   if (steps < kLong && 3 * spikes * steps < lanes) return false;
   const int64_t chunks = ChunkCount(nnz);
   ParallelFor(pool, chunks, [&](int64_t c) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <string>
+#include <utility>
 
 #include "events.h"
 #include "xla/ffi/api/ffi.h"
@@ -40,6 +41,19 @@ bool Is(Dimensions dimensions, std::initializer_list<int64_t> expected) {
 
 inline ffi::Error Mismatch(const char* operation) {
   return ffi::Error::InvalidArgument(std::string("connfit ") + operation + ": operand shapes contradict each other");
+}
+
+// Bind a pattern, its connections by column, and what `FindByColumn` asks for of their weights.
+template <typename Binding>
+constexpr auto WithByColumn(Binding&& binding) {
+  return std::forward<Binding>(binding)
+      .template Arg<Ints>()
+      .template Arg<Ints>()
+      .template Arg<Ints>()
+      .template Arg<Ints>()
+      .template Arg<Ints>()
+      .template Arg<Vector1>()
+      .template Arg<Ints>();
 }
 
 // Whether operands are connections by column; `laid_out` are weights in their order where `is_laid_out` begins with

@@ -257,15 +257,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_rmatvec, connfit::RmatvecImpl,
                                   .Ret<connfit::Cube>());
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_event_matvec, connfit::EventMatvecImpl,
-                              ffi::Ffi::Bind()
-                                  .Ctx<ffi::ThreadPool>()
-                                  .Arg<connfit::Ints>()
-                                  .Arg<connfit::Ints>()
-                                  .Arg<connfit::Ints>()
-                                  .Arg<connfit::Ints>()
-                                  .Arg<connfit::Ints>()
-                                  .Arg<connfit::Vector1>()
-                                  .Arg<connfit::Ints>()
+                              connfit::WithByColumn(ffi::Ffi::Bind().Ctx<ffi::ThreadPool>())
                                   .Arg<connfit::Vector1>()
                                   .Arg<connfit::Matrix>()
                                   .Ret<connfit::Matrix>());

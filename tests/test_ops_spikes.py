@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cell_oracles import case
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,8 +16,11 @@ from connfit.models import ops
 from connfit.models.cells.adaptive_integrate_fire import AdaptiveLIF
 from connfit.models.cells.integrate_fire import LIF
 from connfit.models.compiled_step import spiking_step
+from connfit.models.init import balanced_start
 from connfit.models.ops import native
 from connfit.models.ops.compiled_cells import CellInputs
+from connfit.models.rollout import Limits, Shown, State, readings, rollout
+from connfit.models.windows import run_window
 
 NATIVE = pytest.mark.skipif(not native.available(), reason=f"no compiled kernels: {native.why_not()}")
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
@@ -78,6 +82,30 @@ def test_weights_that_are_laid_out_are_those_of_the_pattern(density: float) -> N
     assert ops.lay_out(pattern, jnp.asarray(w, jnp.float16), jnp.asarray(x), 512) is pattern
     with ops.use("portable"):
         assert ops.lay_out(pattern, jnp.asarray(w), jnp.asarray(x), 512) is pattern
+
+
+@NATIVE
+def test_runs_copy_weights_before_their_loop_and_take_whole_steps_in_it() -> None:
+    """Windows, runs of frames, and the search of a balance."""
+    one = case("lif", delay=1)
+    model, params, (inputs, forced) = one.model, one.params, (one.window.inputs, one.window.forced)
+    batch = inputs.shape[2]
+    shown, limits = Shown(inputs, forced), Limits(*(np.full((model.units, batch), one) for one in (0.0, np.inf)))
+
+    def rolled(params: dict) -> Any:
+        return rollout(model, params, State.at_rest(model, batch), shown, readings, limits=limits).each
+
+    for run in (
+        lambda params: run_window(model, params, model.rest(batch), inputs, forced),
+        rolled,
+        lambda params: balanced_start._spikes(model, params, model.rest(), steps=30),
+    ):
+        program = jax.jit(run).lower(params).compile().as_text().split("\n\n")
+        copies, steps = (
+            [part for part in program if name in part] for name in ("connfit_lay_out", "connfit_lif_forward")
+        )
+        assert len(copies) == len(steps) == 1
+        assert copies[0].startswith("ENTRY") and not steps[0].startswith("ENTRY")
 
 
 @NATIVE

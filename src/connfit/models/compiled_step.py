@@ -15,8 +15,9 @@ from connfit.models.base import Model, Neurons, Params
 from connfit.models.maps import SparseMap
 from connfit.models.neuron import Neuron, States, Theta, as_states
 from connfit.models.ops.choice import runs_native
-from connfit.models.ops.compiled_cells import CellInputs, cell_forward, cell_step, has_code, has_forward
+from connfit.models.ops.compiled_cells import CellInputs, cell_forward, cell_step, has_code
 from connfit.models.ops.pattern import Pattern
+from connfit.models.ops.portable import with_inputs
 from connfit.models.ops.rate_kernels import has_rates, rate_step
 
 
@@ -74,7 +75,7 @@ def steps_spikes(model: Model, dtype: jnp.dtype) -> bool:
     """Return whether `connected_spikes` has the step of this model."""
     recurrent = model.recurrent
     follows = type(recurrent) is SparseMap and recurrent.spikes and recurrent.pattern.by_column is not None
-    return follows and has_forward(model.neuron) and runs_native(dtype)
+    return follows and has_code(model.neuron) and runs_native(dtype)
 
 
 def connected_spikes(
@@ -117,9 +118,7 @@ def _in_operators(
 ) -> tuple[Array, Array, States]:
     sent = inputs.sent
     sources = (inputs.signs.reshape(-1, len(sent), 1) * sent).reshape(-1, sent.shape[1])
-    x = ops.matvec(pattern, weights, sources, spikes=True) + inputs.bias[:, None]
-    x = x if inputs.others is None else x + inputs.others
-    x = x if inputs.drive is None else x + jnp.maximum(inputs.drive, 0)
+    x = with_inputs(ops.matvec(pattern, weights, sources, spikes=True), inputs.bias, inputs.others, inputs.drive)
     return x, neuron.output(theta, states), as_states(neuron.step(theta, states, (x,)))
 
 

@@ -17,6 +17,7 @@ from connfit.models.compiled_step import connected_spikes, connected_step, step_
 from connfit.models.maps import DenseMap
 from connfit.models.neuron import filled, times, total
 from connfit.models.observation.innovation import Forcing
+from connfit.models.ops.portable import with_inputs
 
 T = TypeVar("T")
 
@@ -268,11 +269,7 @@ def step(
         new, x = connected_step(model, params, theta, h[0], arriving, beside, drive)
         return Neurons((new,), sent), Trajectory(h, (x,), gate, u)
     x, *others = model.received(params, arriving)
-    x += params["bias"][:, None]
-    if beside is not None:
-        x += beside
-    if drive is not None:
-        x += jnp.maximum(drive, 0)
+    x = with_inputs(x, params["bias"], beside, drive)
     new = step_neurons(model.neuron, theta, h, (x, *others))
     return Neurons(new, sent, clock), Trajectory(h, (x, *others), gate, u)
 

@@ -24,11 +24,6 @@ def cell_step(cell: CompiledCell, states: tuple[Array, ...], received: Array) ->
     return tuple(call(cell.theta, jnp.asarray(cell.options, received.dtype), received, *states))
 
 
-def has_forward(neuron: Neuron) -> bool:
-    """Return whether the library has `cell_forward` of this neuron."""
-    return has_code(neuron) and has(f"connfit_{neuron.code}_forward")
-
-
 class CellInputs(NamedTuple):
     """What reaches neurons in a step.
 

@@ -28,6 +28,18 @@ def _at(values: Array, index: Array) -> Array:
     return values.at[index].get(mode="promise_in_bounds")
 
 
+def with_inputs(
+    x: Float[Array, "N B"],
+    bias: Float[Array, "N"],
+    others: Float[Array, "N B"] | None,
+    drive: Float[Array, "N B"] | None,
+) -> Float[Array, "N B"]:
+    """Add to what came through connections what else neurons receive: of a drive what is above 0."""
+    x = x + bias[:, None]
+    x = x if others is None else x + others
+    return x if drive is None else x + jnp.maximum(drive, 0)
+
+
 def matvec(pattern: Pattern, w: Float[Array, "M"], x: Float[Array, "C B"]) -> Float[Array, "N B"]:
     """Compute y[i, b] = sum over connections e of row i of w[e] x[indices[e], b]."""
     return _sums_of_rows(pattern.indptr, pattern.indices, None, w, x)

@@ -12,6 +12,7 @@ from connfit.models.ops.choice import runs_native
 from connfit.models.ops.native import handler, has
 from connfit.models.ops.operators import matvec
 from connfit.models.ops.pattern import Pattern
+from connfit.models.ops.portable import with_inputs
 
 
 def has_rates(dtype: jnp.dtype) -> bool:
@@ -58,9 +59,7 @@ def rate_step(
 
 def _in_operators(*operands: *Operands) -> tuple[Array, Array]:
     pattern, weights, sources, bias, decay, others, drive, rates = operands
-    x = matvec(pattern, weights, sources) + bias[:, None]
-    x = x if others is None else x + others
-    x = x if drive is None else x + jnp.maximum(drive, 0)
+    x = with_inputs(matvec(pattern, weights, sources), bias, others, drive)
     return decay[:, None] * rates + (1 - decay[:, None]) * jnp.maximum(x, 0), x
 
 
