@@ -1,13 +1,19 @@
 """Fit a spiking teacher of 2,000 neurons, also on rewired wiring: does a spiking fit learn, and from the wiring?
 
     python benchmarks/spiking_teacher.py               # two fits, some minutes each on two cores
+    python benchmarks/spiking_teacher.py --ceilings    # what the teacher's own parameters would reach, without a fit
     python benchmarks/spiking_teacher.py --epochs 3    # a look
+    python benchmarks/spiking_teacher.py --epochs 60 --window 200 --poisson 1000:0.8
     python benchmarks/spiking_teacher.py --poisson 100:2 --poisson 1000:0.6    # and external events, in Hz and mV
 
 The teacher is a SURROGATE: leaky integrate-and-fire neurons of 20 types in steps of 1 ms with weights of their own, a
 current, noise, and odours that two types smell; `examples/tutorials/make_files.py` steps it, and nothing of connfit.
 Recorded are the mean rates of its types and the odours. A student knows wiring and signs, not the weights, the current
 or the noise.
+
+Nothing that units show reaches a student's neurons, so that errors of training frames, which the evaluation adds to
+free runs, drive nothing. Printed beside them are free runs to which nothing is added: of a student with external events
+16, each with events of its own.
 """
 
 from __future__ import annotations
@@ -16,6 +22,7 @@ import argparse
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +30,10 @@ import pandas as pd
 import scipy.sparse as sp
 
 import connfit as cf
+from connfit.evaluation.free_run import free_run_block
+from connfit.evaluation.metrics import fc_corr, functional_connectivity
+from connfit.evaluation.residual_noise import draw_noise
+from connfit.recordings import Recording
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "examples" / "tutorials"))
 
@@ -50,19 +61,75 @@ def wiring(rng: np.random.Generator) -> tuple[pd.DataFrame, sp.csr_array]:
     return table, counts
 
 
-def record(rng: np.random.Generator, table: pd.DataFrame, counts: sp.csr_array) -> pd.DataFrame:
-    """Rates of types at 10 Hz, and the odours."""
-    of_type = np.arange(NEURONS) % TYPES
-    weights = counts.astype(np.float64)
-    weights.data *= QUANTUM_MV * rng.lognormal(0, 0.5, weights.nnz)
-    weights = (weights @ sp.diags_array(np.where(table["transmitter"] == "GABA", -1.0, 1.0))).tocsc()
-    odours = make_odours(FRAMES, rng)
-    smells = 0.9 * np.column_stack([of_type == k for k in SMELLS.values()])
-    current = rng.normal(1.25, 0.2, NEURONS)
-    spikes = spike(lambda spiking: weights @ spiking, current, smells, odours, rng)
-    rates = {f"type{k}": spikes[:, of_type == k].mean(axis=1) / (STEPS / 1000) for k in range(TYPES)}
-    seconds = np.arange(FRAMES) * STEPS / 1000
-    return pd.DataFrame({"time_s": seconds, **rates, **dict(zip(SMELLS, odours.T, strict=True))}).round(5)
+@dataclass(frozen=True)
+class Teacher:
+    """Parameters of the teacher, and what it smells."""
+
+    weights: sp.csc_array
+    current: np.ndarray
+    odours: np.ndarray
+
+    @classmethod
+    def make(cls, rng: np.random.Generator, table: pd.DataFrame, counts: sp.csr_array) -> Teacher:
+        """Draw weights around the counts, odours and a current."""
+        weights = counts.astype(np.float64)
+        weights.data *= QUANTUM_MV * rng.lognormal(0, 0.5, weights.nnz)
+        weights = (weights @ sp.diags_array(np.where(table["transmitter"] == "GABA", -1.0, 1.0))).tocsc()
+        odours = make_odours(FRAMES, rng)
+        return cls(weights, rng.normal(1.25, 0.2, NEURONS), odours)
+
+    def rates(self, rng: np.random.Generator | Silence) -> np.ndarray:
+        """Return [frame, type] rates at 10 Hz, with noise of a generator."""
+        of_type = np.arange(NEURONS) % TYPES
+        smells = 0.9 * np.column_stack([of_type == k for k in SMELLS.values()])
+        spikes = spike(lambda spiking: self.weights @ spiking, self.current, smells, self.odours, rng)
+        return np.column_stack([spikes[:, of_type == k].mean(axis=1) for k in range(TYPES)]) / (STEPS / 1000)
+
+
+class Silence:
+    """Noise of a teacher without noise."""
+
+    def normal(self, size: int) -> np.ndarray:
+        """Return zeros."""
+        return np.zeros(size)
+
+
+def mean_connectivity(runs: np.ndarray) -> np.ndarray:
+    """Return the mean functional connectivity of [run, frame, unit]."""
+    return np.mean([functional_connectivity(run) for run in runs], axis=0)
+
+
+def agreement(recording: Recording, part: str, runs: np.ndarray) -> float:
+    """Return the correlation of the functional connectivity of a part with the mean over [run, frame, unit]."""
+    return fc_corr(functional_connectivity(recording.part(part)[0]), mean_connectivity(runs)).value or np.nan
+
+
+def print_ceilings(teacher: Teacher, recording: Recording) -> None:
+    """Print what the teacher's own parameters reach, with other noise, without, and with errors of training frames."""
+    split = recording.split()
+    train, parts = split.require_parts()["train"], split.require_parts()
+    with_noise = np.stack([teacher.rates(np.random.default_rng(seed)) for seed in range(4)])
+    quiet = teacher.rates(Silence())
+    errors = (split.values - quiet)[train]
+    for part in ("validation", "test"):
+        block = parts[part]
+        noise = np.asarray(draw_noise(errors - errors.mean(axis=0), 16, block.stop - block.start, part))
+        print(
+            f"{part}, FC of the teacher itself: with other noise {agreement(split, part, with_noise[:, block]):.3f} "
+            f"(one draw {agreement(split, part, with_noise[:1, block]):.3f}), without noise "
+            f"{agreement(split, part, quiet[None, block]):.3f}, and with its errors of training frames added "
+            f"{agreement(split, part, quiet[block] + noise):.3f}"
+        )  # fmt: skip
+    line = fc_corr(*(functional_connectivity(split.part(part)[0]) for part in ("train", "test"))).value
+    print(f"the data's own line, training against test part: {line:.3f}", flush=True)
+
+
+def own_runs(fit: cf.Fit, part: str, runs: int = 16) -> float:
+    """Return the agreement of free runs to which nothing is added, each with external events of its own, if any."""
+    recording = fit.cohort.recordings[0]
+    start, frames, warmup = free_run_block(recording, part, 250)
+    nothing = np.zeros((runs, frames, len(recording.units)), np.float32)
+    return agreement(recording, part, np.asarray(fit.forecaster().free_run(recording, start, frames, warmup, nothing)))
 
 
 def options_of(text: str) -> tuple[str, dict[str, float]]:
@@ -75,7 +142,9 @@ def main() -> None:
     """Print both fits beside the baselines; fail where the fit does not beat what it must."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--window", type=int, default=STEPS, help="steps of a window; a frame has 100")
     parser.add_argument("--seed", type=int, default=5, help="of the teacher")
+    parser.add_argument("--ceilings", action="store_true", help="no fit: what the teacher's own parameters reach")
     parser.add_argument(
         "--poisson", action="append", default=[], metavar="HZ:MV",
         help="fit with such events, too; which of these fits is compared is chosen by its validation part",
@@ -83,7 +152,10 @@ def main() -> None:
     options = parser.parse_args()
     rng = np.random.default_rng(options.seed)
     table, counts = wiring(rng)
-    movie = record(rng, table, counts)
+    teacher = Teacher.make(rng, table, counts)
+    rates = dict(zip((f"type{k}" for k in range(TYPES)), teacher.rates(rng).T, strict=True))
+    odours = dict(zip(SMELLS, teacher.odours.T, strict=True))
+    movie = pd.DataFrame({"time_s": np.arange(FRAMES) * STEPS / 1000, **rates, **odours}).round(5)
     with tempfile.TemporaryDirectory() as name:
         folder, pairs = Path(name), counts.tocoo()
         ids = table["id"].to_numpy()
@@ -94,15 +166,18 @@ def main() -> None:
         recording = cf.read_recording(folder / "animal.csv", inputs=tuple(SMELLS), kind="rate")
     mean = movie[[f"type{k}" for k in range(TYPES)]].to_numpy().mean()
     print(f"SURROGATE teacher: {NEURONS:,} neurons, {brain.m:,} connections, {FRAMES} frames, {mean:.1f} Hz on average")
+    if options.ceilings:
+        print_ceilings(teacher, recording)
+        return
     events = {"no events": {}, **dict(map(options_of, options.poisson))}
 
     def fitted(label: str, of: cf.Connectome, given: dict[str, float]) -> cf.Evaluation:
         began = time.perf_counter()
         fit = cf.fit(
             of, recording, epochs=options.epochs, time_constant_frames=0.5, progress=False, left_out_units=0,
-            cell="lif", substeps=STEPS, drive="none", readout="types", preprocess=(), preset="d-rtrl", window=STEPS,
+            cell="lif", substeps=STEPS, drive="none", readout="types", preprocess=(), preset="d-rtrl",
             channels=tuple(SMELLS), exogenous=True, targets={k: f"type=type{v}" for k, v in SMELLS.items()},
-            cell_options=given,
+            cell_options=given, window=options.window,
         )  # fmt: skip
         seconds = time.perf_counter() - began
         evaluation = cf.evaluate(fit)
@@ -112,7 +187,8 @@ def main() -> None:
             quiet = scores.free_run_deterministic
             print(
                 f"{part}: skill {scores.skill(1):.3f}, FC of free runs {scores.free_run.fc_corr:.3f}, "
-                f"without residuals {np.nan if quiet is None else quiet.fc_corr:.3f}", flush=True,
+                f"without residuals {np.nan if quiet is None else quiet.fc_corr:.3f}, "
+                f"mean over runs without residuals {own_runs(fit, part):.3f}", flush=True,
             )  # fmt: skip
         return evaluation
 

@@ -36,7 +36,7 @@ from small import OPTIONS
 
 import connfit as cf
 from connfit.config import Config, DataConfig, TrainConfig, override
-from connfit.errors import ConfigError
+from connfit.errors import ConfigError, DivergedError
 from connfit.evaluation.study.rows import row_config, study_rows
 from connfit.models import Readout
 from connfit.models.cells import find_cell
@@ -285,6 +285,16 @@ def test_silent_and_exploding_neurons_come_into_the_band_by_the_penalty_alone(ex
     assert last["below_band"] + last["above_band"] < 0.2
     # What is shown as loss is the data's.
     assert last["train_loss"] == pytest.approx(without.history[-1]["train_loss"], rel=0.25)
+
+
+def test_a_diverging_fit_of_spikes_names_the_width_of_their_surrogate(extremes: tuple) -> None:
+    model, params, cohort = extremes
+    broken = {**params, "bias": params["bias"].at[0].set(jnp.inf)}
+    config = TrainConfig(epochs=1, learning_rate=0.03, warmup_frames=5)
+    with pytest.raises(
+        DivergedError, match=r"is not finite in window 0 .*model\.cell_options\.surrogate_width \(7 mV\)"
+    ):
+        train(model, broken, cohort, preset("d-rtrl", window=50), config, trained=("bias", "weights"))
 
 
 def test_a_fit_with_a_penalty_goes_on_as_if_it_had_not_stopped(extremes: tuple) -> None:
