@@ -30,9 +30,9 @@ import pandas as pd
 import scipy.sparse as sp
 
 import connfit as cf
-from connfit.evaluation.free_run import free_run_block
+from connfit.evaluation.free_run import NO_NOISE, free_runs
 from connfit.evaluation.metrics import fc_corr, functional_connectivity
-from connfit.evaluation.residual_noise import draw_noise
+from connfit.evaluation.residual_noise import MIN_RESIDUALS, Residuals, draw_noise
 from connfit.recordings import Recording
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "examples" / "tutorials"))
@@ -94,14 +94,11 @@ class Silence:
         return np.zeros(size)
 
 
-def mean_connectivity(runs: np.ndarray) -> np.ndarray:
-    """Return the mean functional connectivity of [run, frame, unit]."""
-    return np.mean([functional_connectivity(run) for run in runs], axis=0)
-
-
 def agreement(recording: Recording, part: str, runs: np.ndarray) -> float:
     """Return the correlation of the functional connectivity of a part with the mean over [run, frame, unit]."""
-    return fc_corr(functional_connectivity(recording.part(part)[0]), mean_connectivity(runs)).value or np.nan
+    mean = np.mean([functional_connectivity(run) for run in runs], axis=0)
+    found = fc_corr(functional_connectivity(recording.part(part)[0]), mean).value
+    return np.nan if found is None else found
 
 
 def print_ceilings(teacher: Teacher, recording: Recording) -> None:
@@ -124,12 +121,13 @@ def print_ceilings(teacher: Teacher, recording: Recording) -> None:
     print(f"the data's own line, training against test part: {line:.3f}", flush=True)
 
 
-def own_runs(fit: cf.Fit, part: str, runs: int = 16) -> float:
-    """Return the agreement of free runs to which nothing is added, each with external events of its own, if any."""
+def own_runs(fit: cf.Fit, part: str) -> str:
+    """Say how far free runs agree to which nothing is added: the mean of 16, each with events of its own, and one."""
     recording = fit.cohort.recordings[0]
-    start, frames, warmup = free_run_block(recording, part, 250)
-    nothing = np.zeros((runs, frames, len(recording.units)), np.float32)
-    return agreement(recording, part, np.asarray(fit.forecaster().free_run(recording, start, frames, warmup, nothing)))
+    nothing = Residuals(np.zeros((MIN_RESIDUALS, len(recording.units))), NO_NOISE, 0)
+    runs, _ = free_runs(fit.forecaster(), recording, part, nothing, cf.EvaluateConfig())
+    first = agreement(recording, part, np.asarray(runs.run)[None])
+    return f"{runs.scores.fc_corr:.3f} (the first {first:.3f})"
 
 
 def options_of(text: str) -> tuple[str, dict[str, float]]:
@@ -143,6 +141,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--window", type=int, default=STEPS, help="steps of a window; a frame has 100")
+    parser.add_argument("--width", type=float, default=7.0, help="of the surrogate, in mV")
     parser.add_argument("--seed", type=int, default=5, help="of the teacher")
     parser.add_argument("--ceilings", action="store_true", help="no fit: what the teacher's own parameters reach")
     parser.add_argument(
@@ -177,7 +176,7 @@ def main() -> None:
             of, recording, epochs=options.epochs, time_constant_frames=0.5, progress=False, left_out_units=0,
             cell="lif", substeps=STEPS, drive="none", readout="types", preprocess=(), preset="d-rtrl",
             channels=tuple(SMELLS), exogenous=True, targets={k: f"type=type{v}" for k, v in SMELLS.items()},
-            cell_options=given, window=options.window,
+            cell_options={**given, "surrogate_width": options.width}, window=options.window,
         )  # fmt: skip
         seconds = time.perf_counter() - began
         evaluation = cf.evaluate(fit)
@@ -188,7 +187,7 @@ def main() -> None:
             print(
                 f"{part}: skill {scores.skill(1):.3f}, FC of free runs {scores.free_run.fc_corr:.3f}, "
                 f"without residuals {np.nan if quiet is None else quiet.fc_corr:.3f}, "
-                f"mean over runs without residuals {own_runs(fit, part):.3f}", flush=True,
+                f"16 runs without residuals {own_runs(fit, part)}", flush=True,
             )  # fmt: skip
         return evaluation
 

@@ -348,12 +348,12 @@ class Trainer:
             if not np.isfinite(loss) or bad:
                 window = done - len(pending) + number
                 what = f"the gradient of {', '.join(bad)}" if bad else "the loss"
-                width = getattr(self.model.neuron, "surrogate_width", None)
-                wider = "" if width is None else f", or raise model.cell_options.surrogate_width ({width:g} mV)"
+                spikes = ", or widen the surrogate of spikes (lif, adaptive-lif: model.cell_options.surrogate_width)"
                 raise DivergedError(
                     f"{what} is not finite in window {window} (model step {window * self.learner.window}) of epoch "
                     f"{len(state.history)}, {PHASES[state.phase]} phase. Lower train.learning_rate "
-                    f"({state.rates.learning_rate if state.rates else 0:g}) or model.spectral_radius{wider}",
+                    f"({state.rates.learning_rate if state.rates else 0:g}) or model.spectral_radius"
+                    f"{spikes if self.model.neuron.spikes else ''}",
                     epoch=len(state.history),
                 )
         return losses
