@@ -4,8 +4,15 @@
 
 #include "cell_step.h"
 #include "events.h"
+#include "poisson.h"
 
 namespace connfit {
+
+// External events that reach neurons in a step.
+struct EventInputs {
+  PoissonArgs draw;
+  const float* brought;  // [256] what so many bring
+};
 
 struct CellForwardArgs {
   MatvecArgs wiring;  // without x; y becomes what is received
@@ -14,6 +21,7 @@ struct CellForwardArgs {
   const float* signs;           // [columns]; column c is of neuron c % rows, and sends signs[c] where its spike arrives
   const float* bias;            // [rows]
   const float *others, *drive;  // [rows, batch], of the drive what is above 0; null: none
+  const EventInputs* events;    // null: none
   CellStepArgs step;
 };
 
@@ -39,9 +47,15 @@ inline bool ListArrived(const CellForwardArgs& a, Followed& to) {
 inline void AddInputs(const CellForwardArgs& a, int64_t begin, int64_t end) {
   const int64_t batch = a.wiring.batch;
   float* y = a.wiring.y;
+  if (a.events != nullptr) PoissonCountsBodyBest(a.events->draw, begin, end);
   const auto of_lanes = [&](int64_t from, int64_t to, auto&& bias) {
     for (int64_t lane = from; lane < to; ++lane) y[lane] += bias(lane);
-    if (a.others != nullptr) {
+    if (a.events != nullptr) {
+      const uint8_t* counts = a.events->draw.counts;
+      for (int64_t lane = from; lane < to; ++lane) {
+        y[lane] += a.events->brought[counts[lane]] + (a.others == nullptr ? 0.0f : a.others[lane]);
+      }
+    } else if (a.others != nullptr) {
       for (int64_t lane = from; lane < to; ++lane) y[lane] += a.others[lane];
     }
     if (a.drive != nullptr) {
@@ -54,8 +68,9 @@ inline void AddInputs(const CellForwardArgs& a, int64_t begin, int64_t end) {
   }
 }
 
-template <typename Cell, typename Pool>
-void CellForward(Pool& pool, const CellForwardArgs& a) {
+// Calls done(begin, end) for rows that have stepped.
+template <typename Cell, typename Pool, typename Done>
+void CellForward(Pool& pool, const CellForwardArgs& a, const Done& done) {
   thread_local Followed followed;  // kept between calls, as in `EventMatvec`
   Followed& to = followed;
   const int64_t rows = a.wiring.rows, batch = a.wiring.batch;
@@ -65,7 +80,10 @@ void CellForward(Pool& pool, const CellForwardArgs& a) {
   } else {
     const int64_t columns = a.by.columns;
     std::vector<float> x(columns * batch);
-    for (int64_t at = 0; at < columns * batch; ++at) x[at] = a.signs[at / batch] * a.sent[at % (rows * batch)];
+    for (int64_t column = 0; column < columns; ++column) {
+      const float *sent = a.sent + column % rows * batch, sign = a.signs[column];
+      for (int64_t b = 0; b < batch; ++b) x[column * batch + b] = sign * sent[b];
+    }
     MatvecArgs all = a.wiring;
     all.x = x.data();
     Matvec(pool, all);
@@ -76,6 +94,7 @@ void CellForward(Pool& pool, const CellForwardArgs& a) {
     if (few) AddFollowed(a.wiring, a.by, to, begin, end);
     AddInputs(a, begin, end);
     StepSome<Cell>(a.step, begin * batch, end * batch);
+    done(begin, end);
   });
 }
 

@@ -29,6 +29,10 @@ CONNFIT_INLINE typename Cell::template Numbers<W> NumbersOf(const float* theta, 
   }
   const int64_t there = std::min<int64_t>(count, W);
   int64_t neuron[W], row = lane / batch, b = lane % batch;
+  if (b + W <= batch) {
+    Unrolled<Cell::kNumbers>([&](auto n) CONNFIT_BODY { found.of[n] = Vector<W>{} + theta[n * rows + row]; });
+    return found;
+  }
   for (int64_t z = 0; z < there; ++z) {
     neuron[z] = row;
     if (++b == batch) b = 0, ++row;
@@ -74,6 +78,40 @@ void StepSome(const CellStepArgs& a, int64_t begin, int64_t end) {
   if (CurrentIsa() == Isa::avx2) return CellStepAvx2<Cell>(a, begin, end);
 #endif
   CellStepBody<Cell>(a, begin, end);
+}
+
+// Where states make a spike, of the lanes begin ... end - 1.
+template <typename Cell>
+CONNFIT_INLINE void SpikesBody(const CellStepArgs& a, int64_t begin, int64_t end) {
+  const Cell cell(a.options);
+  const auto some = [&](auto width, int64_t lane) CONNFIT_BODY {
+    constexpr int W = decltype(width)::value;
+    typename Cell::template States<W> now;
+    Unrolled<Cell::kStates>([&](auto s) CONNFIT_BODY { now.of[s] = Load<W>(a.states[s] + lane); });
+    Store<W>(a.spiked + lane, cell.Spike(NumbersOf<Cell, W>(a.theta, a.rows, a.batch, lane, W), now));
+  };
+  int64_t lane = begin;
+  for (; lane + 8 <= end; lane += 8) some(std::integral_constant<int, 8>(), lane);
+  for (; lane < end; ++lane) some(std::integral_constant<int, 1>(), lane);
+}
+
+#ifdef CONNFIT_X86
+template <typename Cell>
+CONNFIT_AVX2 void SpikesAvx2(const CellStepArgs& a, int64_t begin, int64_t end) {
+  SpikesBody<Cell>(a, begin, end);
+}
+#endif
+
+template <typename Cell, typename Pool>
+void FindSpikes(Pool& pool, const CellStepArgs& a) {
+  const int64_t lanes = a.rows * a.batch, chunks = std::clamp<int64_t>(lanes / 16384, 1, 16);
+  ParallelFor(pool, chunks, [&](int64_t c) {
+    const int64_t begin = lanes * c / chunks, end = lanes * (c + 1) / chunks;
+#ifdef CONNFIT_X86
+    if (CurrentIsa() == Isa::avx2) return SpikesAvx2<Cell>(a, begin, end);
+#endif
+    SpikesBody<Cell>(a, begin, end);
+  });
 }
 
 template <typename Cell, typename Pool>

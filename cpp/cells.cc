@@ -1,8 +1,9 @@
-// Compiled cells as handlers that XLA calls: `CellStep`, `CellForward` and `CellWindow` of each. The last two operands
-// of a window, the adjoint of spikes, are there where spikes are penalised.
+// Compiled cells as handlers that XLA calls: `CellStep`, `CellForward`, `CellRun` and `CellWindow` of each. The last
+// two operands of a window, the adjoint of spikes, are there where spikes are penalised.
 
 #include "bfloat16.h"
 #include "cell_forward.h"
+#include "cell_run.h"
 #include "cell_step.h"
 #include "cell_window.h"
 #include "ffi_shapes.h"
@@ -12,6 +13,8 @@ namespace connfit {
 namespace {
 
 using Bytes = ffi::Buffer<ffi::U8, 3>;
+using Flags = ffi::Buffer<ffi::U8, 1>;
+using Words1 = ffi::Buffer<ffi::U32, 1>;
 
 // Where each state [rows, batch] is before a step, and where it comes to be.
 template <int kStates>
@@ -82,7 +85,63 @@ ffi::Error CellForwardImpl(ffi::ThreadPool pool, Ints indptr, Ints indices, Ints
             spiked->typed_data(),
             rows,
             batch};
-  CellForward<Cell>(pool, a);
+  CellForward<Cell>(pool, a, [](int64_t, int64_t) {});
+  return ffi::Error::Success();
+}
+
+// Whether [steps, rows, batch] numbers are of each step, of all steps alike, or of none.
+inline bool FindOfSteps(Cube values, int64_t steps, int64_t rows, int64_t batch, OfSteps& to) {
+  const int64_t there = Dim(values, 0);
+  to = {there == 0 ? nullptr : values.typed_data(), there == 1 ? 0 : rows * batch};
+  return there == 0 || ((there == 1 || there == steps) && Is(values.dimensions(), {there, rows, batch}));
+}
+
+// What is received and the spikes of each step may be without numbers, and so may events, further input and drive.
+template <typename Cell>
+ffi::Error CellRunImpl(ffi::ThreadPool pool, Ints indptr, Ints indices, Ints starts, Ints by_rows, Ints places,
+                       Vector1 laid_out, Ints is_laid_out, Vector1 w, Vector1 signs, Vector1 bias, Matrix theta,
+                       Vector1 options, Ints count, Cube queue, Cube others, Cube drive, Words1 stream, Words1 clock,
+                       Words1 thresholds, Vector1 event, Ints read_starts, Ints read_neurons, Vector1 strengths,
+                       Flags scored, ffi::RemainingArgs states, ffi::Result<Cube> queue_after,
+                       ffi::Result<Matrix> counts, ffi::Result<Cube> received, ffi::Result<Bytes> spiked,
+                       ffi::Result<Cube> read, ffi::RemainingRets after) {
+  static constexpr uint32_t kFirst = 0;
+  const int64_t rows = Dim(indptr, 0) - 1, batch = Dim(*counts, 1), nnz = Dim(indices, 0), columns = Dim(signs, 0);
+  const int64_t steps = Dim(count, 0) == 1 ? count.typed_data()[0] : -1, units = Dim(read_starts, 0) - 1;
+  const int64_t levels = Dim(thresholds, 0), traced = Dim(*received, 0), flags = Dim(scored, 0);
+  CellRunArgs a{};
+  StatesOf<Cell::kStates> of;
+  const bool fits = rows > 0 && steps > 0 && Dim(w, 0) == nnz && columns % rows == 0 &&
+                    FindByColumn(starts, by_rows, places, laid_out, is_laid_out, columns, nnz, a.first.by) &&
+                    Dim(bias, 0) == rows && Is(theta.dimensions(), {Cell::kNumbers, rows}) &&
+                    Dim(options, 0) == Cell::kOptions && Is(queue.dimensions(), {Dim(queue, 0), rows, batch}) &&
+                    SameShape(*queue_after, queue) && FindOfSteps(others, steps, rows, batch, a.others) &&
+                    FindOfSteps(drive, steps, rows, batch, a.drive) && levels <= 255 &&
+                    (levels == 0 || (Dim(stream, 0) == batch && Dim(clock, 0) == batch)) && Dim(event, 0) == 1 &&
+                    Dim(read_neurons, 0) == Dim(strengths, 0) && (flags == 0 || flags == steps) &&
+                    Is(read->dimensions(), {flags, units, batch}) && Is(counts->dimensions(), {rows, batch}) &&
+                    (traced == 0 || traced == steps) && Is(received->dimensions(), {traced, rows, batch}) &&
+                    SameShape(*spiked, *received) && of.Find(states, after, rows, batch);
+  if (!fits) return Mismatch("steps of a cell with its connections");
+  a.first.wiring = {indptr.typed_data(), indices.typed_data(), w.typed_data(), nullptr, nullptr, rows, nnz, batch};
+  a.first.signs = signs.typed_data();
+  a.first.bias = bias.typed_data();
+  a.first.step = {theta.typed_data(), options.typed_data(), of.now, nullptr, of.next, nullptr, rows, batch};
+  a.draw = {stream.typed_data(), clock.typed_data(), &kFirst, thresholds.typed_data(), nullptr, rows, batch, levels};
+  a.event = event.typed_data()[0];
+  a.queue = queue.typed_data();
+  a.queue_after = queue_after->typed_data();
+  a.readout = {read_starts.typed_data(), read_neurons.typed_data(),
+               strengths.typed_data(),   nullptr,
+               read->typed_data(),       units,
+               Dim(strengths, 0),        batch};
+  a.scored = flags == 0 ? nullptr : scored.typed_data();
+  a.received = traced == 0 ? nullptr : received->typed_data();
+  a.spiked = traced == 0 ? nullptr : spiked->typed_data();
+  a.counts = counts->typed_data();
+  a.steps = steps;
+  a.delay = Dim(queue, 0);
+  CellRun<Cell>(pool, a);
   return ffi::Error::Success();
 }
 
@@ -179,6 +238,34 @@ inline auto OfForward() {
       .RemainingRets();
 }
 
+inline auto OfRun() {
+  return WithByColumn(ffi::Ffi::Bind().Ctx<ffi::ThreadPool>())
+      .Arg<Vector1>()
+      .Arg<Vector1>()
+      .Arg<Vector1>()
+      .Arg<Matrix>()
+      .Arg<Vector1>()
+      .Arg<Ints>()
+      .Arg<Cube>()
+      .Arg<Cube>()
+      .Arg<Cube>()
+      .Arg<Words1>()
+      .Arg<Words1>()
+      .Arg<Words1>()
+      .Arg<Vector1>()
+      .Arg<Ints>()
+      .Arg<Ints>()
+      .Arg<Vector1>()
+      .Arg<Flags>()
+      .RemainingArgs()
+      .Ret<Cube>()
+      .Ret<Matrix>()
+      .Ret<Cube>()
+      .Ret<Bytes>()
+      .Ret<Cube>()
+      .RemainingRets();
+}
+
 template <typename Traces>
 constexpr auto OfWindow() {
   return ffi::Ffi::Bind()
@@ -221,6 +308,9 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_adaptive_lif_step, (connfit::CellStepImpl<
 XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_adaptive_lif_forward, (connfit::CellForwardImpl<connfit::AdaptiveLif>),
                               (connfit::OfForward()));
 
+XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_adaptive_lif_run, (connfit::CellRunImpl<connfit::AdaptiveLif>),
+                              (connfit::OfRun()));
+
 XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_adaptive_lif_window,
                               (connfit::CellWindowImpl<connfit::AdaptiveLif, float, connfit::Cube>),
                               (connfit::OfWindow<connfit::Cube>()));
@@ -232,6 +322,8 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_adaptive_lif_window_bf16,
 XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_lif_step, (connfit::CellStepImpl<connfit::Lif>), (connfit::OfStep()));
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_lif_forward, (connfit::CellForwardImpl<connfit::Lif>), (connfit::OfForward()));
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_lif_run, (connfit::CellRunImpl<connfit::Lif>), (connfit::OfRun()));
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_lif_window, (connfit::CellWindowImpl<connfit::Lif, float, connfit::Cube>),
                               (connfit::OfWindow<connfit::Cube>()));

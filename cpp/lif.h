@@ -11,6 +11,7 @@ class LifCell {
  public:
   // States potential, current, refractory, rate, and adaptation; of these all but refractory have traces.
   static constexpr int kStates = kAdapts ? 5 : 4, kTraced = kAdapts ? 4 : 3, kShown = 2, kDriven = 1;
+  static constexpr int kRead = 3;  // the state that read-outs see, among all
   // bias, time_constants, membrane, synapse, threshold, response, base; adaptation, jump
   static constexpr int kLearned = kAdapts ? 9 : 7;
   // Of theta: time_constants, membrane, synapse, threshold, refractory, response, base, what a current passes on in a

@@ -46,12 +46,10 @@ struct PoissonKeys {
   }
 };
 
-// The counts of the eight neurons from `row` on, of which the first `count` are there, in run b.
-CONNFIT_INLINE void CountEvents(const PoissonArgs& a, PoissonKeys keys, int64_t row, int64_t b, int64_t count) {
-  constexpr int W = 8, kAtOnce = 4;
-  using V = Words<W>;
-  const V neuron = V{0, 1, 2, 3, 4, 5, 6, 7} + (a.first[0] + static_cast<uint32_t>(row));
-  const V drawn = Mixed(Mixed(neuron ^ keys.inner) + keys.outer);
+// How many events those get who have drawn these numbers.
+template <typename V>
+CONNFIT_INLINE V EventsOf(const PoissonArgs& a, V drawn) {
+  constexpr int kAtOnce = 4;
   V found{};
   int64_t level = 0;
   for (; level + kAtOnce <= a.levels; level += kAtOnce) {
@@ -59,27 +57,53 @@ CONNFIT_INLINE void CountEvents(const PoissonArgs& a, PoissonKeys keys, int64_t 
     for (int z = 0; z < kAtOnce; ++z) found -= reinterpret_cast<V>(drawn < a.thresholds[level + z]);
     // Thresholds fall: where nobody lies below the last, nobody lies below the next.
     const V full = reinterpret_cast<V>(found - before == kAtOnce);
-    uint64_t any[W / 2];
+    uint64_t any[sizeof(V) / 8];
     std::memcpy(any, &full, sizeof any);
     if ((any[0] | any[1] | any[2] | any[3]) == 0) break;
   }
   if (level + kAtOnce > a.levels) {
     for (; level < a.levels; ++level) found -= reinterpret_cast<V>(drawn < a.thresholds[level]);
   }
-  const auto bytes = __builtin_convertvector(found, WordsOf<W>::bytes);
-  uint8_t counts[W];
-  std::memcpy(counts, &bytes, W);
-  if (a.batch == 1 && count >= W) {
-    std::memcpy(a.counts + row, counts, W);
-  } else {
-    for (int64_t z = 0; z < std::min<int64_t>(count, W); ++z) a.counts[(row + z) * a.batch + b] = counts[z];
-  }
+  return found;
 }
 
+// The counts of the neurons begin ... end - 1, in eight neurons at a time of few runs, in eight of many runs at a time.
 CONNFIT_INLINE void PoissonCountsBody(const PoissonArgs& a, int64_t begin, int64_t end) {
-  for (int64_t b = 0; b < a.batch; ++b) {
-    const PoissonKeys keys = PoissonKeys::Of(a.stream[b], a.step[b]);
-    for (int64_t row = begin; row < end; row += 8) CountEvents(a, keys, row, b, end - row);
+  constexpr int64_t W = 8;
+  using V = Words<W>;
+  const auto write = [&](V found, uint8_t* to, int64_t count, int64_t step) CONNFIT_BODY {
+    const auto bytes = __builtin_convertvector(found, WordsOf<W>::bytes);
+    uint8_t counts[W];
+    std::memcpy(counts, &bytes, W);
+    if (step == 1 && count >= W) {
+      std::memcpy(to, counts, W);
+    } else {
+      for (int64_t z = 0; z < std::min(count, W); ++z) to[z * step] = counts[z];
+    }
+  };
+  const uint32_t neuron = a.first[0];
+  for (int64_t first = 0; first < a.batch; first += W) {
+    const int64_t some = std::min(W, a.batch - first);
+    V inner{}, outer{};
+    for (int64_t b = 0; b < some; ++b) {
+      const PoissonKeys keys = PoissonKeys::Of(a.stream[first + b], a.step[first + b]);
+      inner[b] = keys.inner;
+      outer[b] = keys.outer;
+    }
+    if (some == W) {
+      for (int64_t row = begin; row < end; ++row) {
+        const V drawn = Mixed(Mixed(inner ^ (neuron + static_cast<uint32_t>(row))) + outer);
+        write(EventsOf(a, drawn), a.counts + row * a.batch + first, W, 1);
+      }
+      continue;
+    }
+    for (int64_t b = 0; b < some; ++b) {
+      for (int64_t row = begin; row < end; row += W) {
+        const V there = V{0, 1, 2, 3, 4, 5, 6, 7} + (neuron + static_cast<uint32_t>(row));
+        const V drawn = Mixed(Mixed(there ^ inner[b]) + outer[b]);
+        write(EventsOf(a, drawn), a.counts + row * a.batch + first + b, end - row, a.batch);
+      }
+    }
   }
 }
 

@@ -17,6 +17,7 @@ from connfit.models.compiled_step import connected_spikes, connected_step, step_
 from connfit.models.maps import DenseMap
 from connfit.models.neuron import filled, times, total
 from connfit.models.observation.innovation import Forcing
+from connfit.models.ops import EXACT
 from connfit.models.ops.portable import with_inputs
 
 T = TypeVar("T")
@@ -279,6 +280,16 @@ def fed_back_part(model: Model, params: Params, units: Int[Array, "W"] | None) -
     if units is None or not isinstance(model.drive, DenseMap):
         return None
     return FedBack(units, params["drive"][:, units], replace(model.drive, columns=len(units)))
+
+
+def known_drive(model: Model, params: Params, shown: Float[Array, "K P B"]) -> Float[Array, "K N B"]:
+    """Return the drive in K steps, in the order in which these take it, of units that show all of it."""
+    assert model.drive is not None
+    if isinstance(model.drive, DenseMap):
+        return jnp.einsum("np,kpb->knb", params["drive"], shown, precision=EXACT)
+    k, p, b = shown.shape
+    flat = model.drive.apply(params["drive"], shown.transpose(1, 0, 2).reshape(p, k * b))
+    return flat.reshape(-1, k, b).transpose(1, 0, 2)
 
 
 def tangent_step(

@@ -22,6 +22,7 @@ def frame_steps(
     steps: int,
     keep: Callable[[Neurons], Array] | None,
     add: Callable[[Neurons], Array] | None = None,
+    many: Callable[[Neurons], tuple[Neurons, Array]] | None = None,
 ) -> tuple[Neurons, Trajectory, Array | None, Array | None]:
     """Return the neurons after a frame, what its last step leaves behind, what was kept of all steps, and a sum.
 
@@ -33,10 +34,14 @@ def frame_steps(
         What is kept after each, [steps, ...]; None: nothing.
     add
         What is added up over all; None: nothing.
+    many
+        Takes all but the last, of which nothing is kept, and adds up what `add` says; None: one by one.
     """
     now, inner = before, None
     total = None if add is None else jnp.zeros_like(add(before))
-    if steps > 1:
+    if steps > 1 and many is not None:
+        now, total = many(before)
+    elif steps > 1:
 
         def moved(carry: tuple[Neurons, Array | None], _: None) -> tuple[tuple[Neurons, Array | None], Array | None]:
             after = move(carry[0])[0]

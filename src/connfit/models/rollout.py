@@ -28,6 +28,7 @@ from jaxtyping import Array, Bool, Float
 
 from connfit.errors import ConfigError
 from connfit.models.base import Model, Neurons, Params
+from connfit.models.compiled_run import connected_steps, in_one_call
 from connfit.models.compiled_step import for_run
 from connfit.models.forward import FedBack, Trajectory, correct, step
 from connfit.models.frame_loop import filled_up, loop_over
@@ -306,7 +307,10 @@ def _rollout(
         )  # fmt: skip
         keep_step = None if within is None else partial(within, model, theta)
         send = (lambda now: neuron.output(theta, now.states)) if neuron.spikes else None
-        now, seen, inner, sent = frame_steps(move, before, substeps, keep_step, send)
+        many = None
+        if within is None and held is None and current is None and in_one_call(model, kind):
+            many = partial(connected_steps, substeps - 1, model, params, external=external)
+        now, seen, inner, sent = frame_steps(move, before, substeps, keep_step, send, many)
         reading = model.readout.apply(strengths, neuron.observed(theta, now.states))
         if limits is not None:
             reading += beyond

@@ -11,10 +11,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 from connfit.models.base import Model, Neurons, Params
 from connfit.models.compiled_step import for_run
-from connfit.models.forward import Trajectory, fed_back_part
-from connfit.models.maps import DenseMap
+from connfit.models.forward import Trajectory, fed_back_part, known_drive
 from connfit.models.neuron import as_states
-from connfit.models.ops import EXACT
 from connfit.models.rollout import advance
 
 Each = TypeVar("Each")
@@ -58,13 +56,7 @@ def run_steps(
     if model.drive is not None and fed_back is not None:
         part = fed_back_part(model, params, fed_back) if len(fed_back) else None
         if part is not None or not len(fed_back):
-            k, p, b = inputs.shape
-            known = inputs.at[:, fed_back].set(0)
-            if isinstance(model.drive, DenseMap):  # in the order in which steps take it
-                drives = jnp.einsum("np,kpb->knb", params["drive"], known, precision=EXACT)
-            else:
-                flat = model.drive.apply(params["drive"], known.transpose(1, 0, 2).reshape(p, k * b))
-                drives = flat.reshape(-1, k, b).transpose(1, 0, 2)
+            drives = known_drive(model, params, inputs.at[:, fed_back].set(0))
 
     def forward(before: Neurons, now: tuple[Array, Array, Array | None, Array | None, Any]) -> tuple[Neurons, Each]:
         given, observed, drive, outside, beside = now

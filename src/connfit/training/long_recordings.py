@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from connfit._system.process_group import told
 from connfit.errors import UnitsError
+from connfit.models.forecaster import ModelForecaster
 from connfit.recordings import Parts, Recording
 from connfit.recordings.cohort import Cohort
 from connfit.training.validation import selection_pairs
@@ -45,6 +47,21 @@ class Finite:
     def __setitem__(self, at: Any, values: Any, /) -> None:
         """Look at some frames."""
         self.all = self.all and bool(np.isfinite(values).all())
+
+
+def stays_finite(forecaster: ModelForecaster) -> bool:
+    """Return whether predictions of all training frames are finite.
+
+    Spikes that nothing recorded reaches are not run for it: a neuron sends 0 or 1 whatever arrives, so that nothing
+    grows from step to step.
+    """
+    model, cohort = forecaster.model, forecaster.cohort
+    if model.neuron.spikes and model.drive is None and not model.forces:
+        return True
+    parts = [recording.frames_only(slice(recording.require_parts().train[1])) for recording in cohort.recordings]
+    watched = [Finite(part.values.shape) for part in parts]
+    forecaster.one_step_and_horizon_of(parts, [np.zeros(0, np.int64)] * len(parts), 0, watched)
+    return bool(told(all(finite.all for finite in watched)))
 
 
 def compared(cohort: Cohort) -> Cohort:

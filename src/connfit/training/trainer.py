@@ -26,7 +26,7 @@ from connfit.training.device_steps import DeviceSteps, ManyDevices, ModelOnDevic
 from connfit.training.firing_penalty import HostScore, Pending, counted_steps, in_history, on_host, with_firing_penalty
 from connfit.training.learners.learner import Learner, WindowArrays
 from connfit.training.learning_rates import Rates
-from connfit.training.long_recordings import Finite, compared
+from connfit.training.long_recordings import compared, stays_finite
 from connfit.training.optimiser import OPTIMISERS
 from connfit.training.step import StepOptions
 from connfit.training.validation import Validation, check_parts_scored, validate
@@ -318,13 +318,7 @@ class Trainer:
 
     def stays_finite(self, params: Params) -> bool:
         """Return whether predictions stay finite through all training frames: validation sees too few to tell."""
-        forecaster = _forecaster(self.model, params, self.cohort, self.on_devices)
-        parts = [
-            recording.frames_only(slice(recording.require_parts().train[1])) for recording in self.cohort.recordings
-        ]
-        watched = [Finite(part.values.shape) for part in parts]
-        forecaster.one_step_and_horizon_of(parts, [np.zeros(0, np.int64)] * len(parts), 0, watched)
-        return bool(told(all(finite.all for finite in watched)))
+        return stays_finite(_forecaster(self.model, params, self.cohort, self.on_devices))
 
     def _learning_rate(self, state: FitState, fraction: float) -> float:
         """Cosine from the phase's learning rate to its final fraction."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from connfit.models.neuron import CompiledCell, Neuron
@@ -61,6 +63,100 @@ def cell_forward(
         jnp.asarray(cell.options, sent.dtype), *states,
     )  # fmt: skip
     return received, spiked, tuple(after)
+
+
+class StepInputs(NamedTuple):
+    """What reaches neurons in steps beside the spikes on their way: R is the number of steps, or 1 for all alike.
+
+    Attributes
+    ----------
+    signs, bias
+        As of `CellInputs`.
+    others, drive
+        [R, N, B] further input, and one of which what is above 0 counts.
+    events
+        Stream and step [B] of external events, thresholds [K] (`connfit.models.ops.poisson_counts`), and what an event
+        brings.
+    """
+
+    signs: Array
+    bias: Array
+    others: Array | None
+    drive: Array | None
+    events: tuple[Array, Array, np.ndarray, float] | None = None
+
+
+class WhatIsRead(NamedTuple):
+    """How units are read out after steps: connections by unit, their strengths, and in which steps [K] at all."""
+
+    indptr: Array
+    neurons: Array
+    strengths: Array
+    scored: Array
+
+
+class Found(NamedTuple):
+    """States after steps, spikes on their way, and what of each step was asked for.
+
+    Attributes
+    ----------
+    counts
+        [N, B] steps that began with a spike.
+    received, spiked, read
+        [K, N, B], uint8 [K, N, B] where a step began with a spike, and [K, P, B], 0 where nothing is scored.
+    """
+
+    states: tuple[Array, ...]
+    sent: Array | None
+    counts: Array
+    received: Array | None
+    spiked: Array | None
+    read: Array | None
+
+
+def has_steps(neuron: Neuron) -> bool:
+    """Return whether the library takes many steps of this cell in one call."""
+    return has_code(neuron) and has(f"connfit_{neuron.code}_run")
+
+
+def cell_steps(
+    cell: CompiledCell,
+    pattern: Pattern,
+    weights: Array,
+    start: tuple[tuple[Array, ...], Array | None],
+    inputs: StepInputs,
+    steps: int,
+    reads: WhatIsRead | None = None,
+) -> Found:
+    """Take steps of all neurons and their connections, each as `cell_forward`.
+
+    Parameters
+    ----------
+    start
+        States [N, B] before them, and what was sent [d, N, B] with a delay of d steps.
+    reads
+        None: nothing is read, and nothing of single steps is kept.
+    """
+    states, sent = start
+    kind, (rows, batch) = weights.dtype, states[0].shape
+    none, ints = jnp.zeros((0, rows, batch), kind), partial(jnp.zeros, dtype=jnp.int32)
+    queue, kept = none if sent is None else sent, 0 if reads is None else steps
+    stream, clock, thresholds, event = inputs.events or (*[jnp.zeros(0, jnp.uint32)] * 3, 0.0)
+    reading = reads or WhatIsRead(ints(1), ints(0), jnp.zeros(0, kind), jnp.zeros(0, jnp.uint8))
+    units = len(reading.indptr) - 1
+    results = [
+        (queue.shape, kind), ((rows, batch), kind), ((kept, rows, batch), kind), ((kept, rows, batch), jnp.uint8),
+        ((kept, units, batch), kind), *((one.shape, one.dtype) for one in states),
+    ]  # fmt: skip
+    aliases = {13: 0, **{24 + q: 5 + q for q in range(len(states))}}
+    after, counts, received, spiked, read, *moved = handler(f"connfit_{cell.name}_run", *results, aliases=aliases)(
+        pattern.indptr, pattern.indices, *by_column(pattern), weights, inputs.signs, inputs.bias, cell.theta,
+        jnp.asarray(cell.options, kind), jnp.array([steps], jnp.int32), queue,
+        none if inputs.others is None else inputs.others, none if inputs.drive is None else inputs.drive, stream, clock,
+        jnp.asarray(thresholds), jnp.full(1, event, kind), *reading, *states,
+    )  # fmt: skip
+    of_steps = (None, None, None) if reads is None else (received, spiked, read)
+    return Found(tuple(moved), None if sent is None else after, counts, *of_steps)
 
 
 class CellRun(NamedTuple):

@@ -35,10 +35,11 @@ _OF_CELLS = tuple(
     for cell in ("lif", "adaptive_lif")
     for what in ("step", "forward", "window", "window_bf16")
 )
+_OF_STEPS = "connfit_lif_run", "connfit_adaptive_lif_run"
 _OF_RATES = ("connfit_rate_forward", "connfit_rate_backward")
 _OF_OPTIMISERS = ("connfit_adam", "connfit_sum_of_squares")
 _OF_EVENTS = ("connfit_poisson_counts",)
-_LATER = _OF_BLOCKS, _OF_CELLS, _OF_RATES, _OF_OPTIMISERS, _OF_EVENTS
+_LATER = _OF_BLOCKS, _OF_CELLS, _OF_STEPS, _OF_RATES, _OF_OPTIMISERS, _OF_EVENTS
 _ROOM_FOR_EVENTS = 8  # numbers of which one may not be 0, for lists of those to be used
 _registered: set[str] = set()
 _loaded: list[ctypes.CDLL] = []

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from connfit.models.base import Model, Neurons, Params
+from connfit.models.compiled_run import spiking_window, window_in_one_call
 from connfit.models.forward import Trajectory
 from connfit.models.maps import SparseMap, SynapticMap
 from connfit.models.ops.choice import runs_native
@@ -76,8 +77,15 @@ def forward_window(
         gate, inputs = (None, None) if model.drive is None else (seen.gate, seen.inputs)
         return read, seen.received[0], spiked.astype(jnp.uint8), gate, inputs
 
-    given, scored = (window.inputs, window.forced, window.fed_back, window.external), (window.weights != 0).any((1, 2))
-    end, (read, received, spiked, gate, inputs) = run_steps(model, params, start, given, keep, scored)
+    scored = (window.weights != 0).any((1, 2))
+    if window_in_one_call(model, window.fed_back, start.rates.dtype):
+        end, (read, received, spiked, gate) = spiking_window(
+            model, params, start, window.inputs, window.external, scored
+        )
+        inputs = None if gate is None else window.inputs
+    else:
+        given = window.inputs, window.forced, window.fed_back, window.external
+        end, (read, received, spiked, gate, inputs) = run_steps(model, params, start, given, keep, scored)
     arrived = spiked
     if start.sent is not None:
         arrived = jnp.concatenate([start.sent.astype(jnp.uint8), spiked])[: len(spiked)]
