@@ -19,13 +19,13 @@ class LifCell {
   static constexpr int kNumbers = kAdapts ? 12 : 10, kOptions = 3;
   // Derivatives that may not be 0: of states (rows) by states, and by numbers.
   static constexpr bool kByState[4][4] = {
-      {true, true, false, false}, {true, true, false, false}, {true, false, true, true}, {true, false, false, true}};
+      {true, true, false, false}, {false, true, false, false}, {true, false, true, true}, {true, false, false, true}};
   static constexpr bool kByNumber[9][4] = {
       {false, true, false, false}, {false, false, true, false}, {true, false, false, false},
-      {true, true, false, false},  {true, true, true, true},    {false, false, true, false},
+      {true, true, false, false},  {false, false, true, true},  {false, false, true, false},
       {false, false, true, false}, {false, false, false, true}, {false, false, true, true}};
   // Whether state q acts on state s, after any number of steps.
-  static constexpr bool Reaches(int s, int q) { return s == q || (q != 2 && (q != 3 || s == 2)); }
+  static constexpr bool Reaches(int s, int q) { return s == q || q == 1 || (q == 0 && s != 1) || (q == 3 && s == 2); }
 
   // Of W neurons.
   template <int W>
@@ -80,13 +80,9 @@ class LifCell {
     const V free = left < 1.5f ? one : zero;
     const V kept = clears_ ? (left < 1.5f ? beta : one) : beta, open = clears_ ? stays : one, current = g * open;
     const V seen = (1.0f - gamma) * response * sigma;
-    // Gradients of cells that adapt do not go through the reset.
-    const V to_v = kAdapts ? zero : -free * sigma * (clears_ ? alpha * v + kappa * g : alpha * v);
-    const V to_g = !kAdapts && clears_ ? -kept * g * sigma : zero;
     Slopes<W> to;
-    to.by_state[0][0] = alpha * free * stays + to_v;
+    to.by_state[0][0] = alpha * free * stays;
     to.by_state[0][1] = kappa * free * open;
-    to.by_state[1][0] = to_g;
     to.by_state[1][1] = kept * open;
     to.by_state[2][0] = seen;
     to.by_state[2][2] = gamma;
@@ -95,8 +91,6 @@ class LifCell {
     to.by_number[2][0] = free * (stays * v + theta.of[8] * current);
     to.by_number[3][0] = free * theta.of[9] * current;
     to.by_number[3][1] = clears_ ? free * current : current;
-    to.by_number[4][0] = -to_v;
-    to.by_number[4][1] = -to_g;
     to.by_number[4][2] = -seen;
     to.by_number[5][2] = (1.0f - gamma) * spike;
     to.by_number[6][2] = 1.0f - gamma;

@@ -289,7 +289,7 @@ def test_silent_and_exploding_neurons_come_into_the_band_by_the_penalty_alone(ex
 
 def test_a_diverging_fit_of_spikes_names_the_width_of_their_surrogate(extremes: tuple) -> None:
     model, params, cohort = extremes
-    broken = {**params, "bias": params["bias"].at[0].set(jnp.inf)}
+    broken = {**params, "response": params["response"].at[0].set(jnp.inf)}
     config = TrainConfig(epochs=1, learning_rate=0.03, warmup_frames=5)
     with pytest.raises(DivergedError, match=r"is not finite in window 0 .*model\.cell_options\.surrogate_width"):
         train(model, broken, cohort, preset("d-rtrl", window=50), config, trained=("bias", "weights"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
+from typing import Literal
 
 import jax
 import pytest
@@ -18,6 +19,8 @@ from connfit.training import rate_trials
 from connfit.training.fit import train
 from connfit.training.fitted import Fit
 from connfit.training.learners import WindowedLearner
+from connfit.training.trainer import PHASES, Trainer
+from connfit.training.validation import Validation
 
 
 @pytest.fixture(autouse=True)
@@ -92,3 +95,24 @@ def test_trials_at_once_find_what_trials_in_turn_find(monkeypatch: pytest.Monkey
         assert {key: one[key] for key in one if key not in clock} == {k: other[k] for k in other if k not in clock}
     for key, value in in_turn.params.items():
         assert (value == beside.params[key]).all()
+
+
+@pytest.mark.parametrize(("rate", "epochs"), [("auto", 8), (0.01, 2)])
+def test_trials_ahead_of_its_first_epochs_do_not_stop_a_fit(
+    rate: float | Literal["auto"], epochs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their rates fall to the end in a few epochs. Without trials the start is what must be beaten."""
+    own = iter([0.10, 0.11, 0.12, 0.13, 0.14, 0.15, 0.14, 0.14])
+
+    def value(trainer: Trainer, params: dict) -> Validation:
+        at_start = (params["bias"] == made.params["bias"]).all()
+        found = 0.5 if at_start else 0.9 if trainer.config.patience is None else next(own)
+        return Validation(found, found)
+
+    made = student()
+    monkeypatch.setattr(Trainer, "validate", value)
+    config = TrainConfig(epochs=20, free_run_epochs=0, patience=2, learning_rate=rate)
+    fit = train(made.model, made.params, made.cohort, WindowedLearner(8), config)
+    rows = [row["selection"] for row in fit.history if row["phase"] == PHASES[0]]
+    assert len(rows) == epochs and rows[0] == 0.10
+    assert (len(fit.history) > epochs) == (rate == "auto")

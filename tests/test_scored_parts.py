@@ -18,11 +18,11 @@ from connfit.recordings import Parts, Recording
 from connfit.recordings.cohort import Cohort
 from connfit.recordings.preprocess.step_record import long_gaps
 from connfit.training import runs
+from connfit.training.fed_back_units import fed_back_units
 from connfit.training.fit import train
 from connfit.training.fitted import Fit
 from connfit.training.learners import WindowedLearner
 from connfit.training.problem import prepare
-from connfit.training.trainer import _fed_back_units
 from connfit.training.validation import members_left_out
 
 
@@ -194,7 +194,7 @@ def test_which_units_are_fed_back_is_decided_by_training_frames_alone() -> None:
     movies[0].mask[10, 1] = False  # in the training part
 
     def listed() -> list[list[int]]:
-        units = _fed_back_units(Cohort.from_recordings(movies), 1)
+        units = fed_back_units(Cohort.from_recordings(movies), 1)
         assert units is not None
         return [np.asarray(units([member])).tolist() for member in range(len(movies))]
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from connfit._system.heap import return_freed_pieces
 from connfit._system.process_group import told
@@ -23,6 +22,7 @@ from connfit.models.forecaster import ModelForecaster
 from connfit.models.poisson_input import epoch_streams
 from connfit.recordings.cohort import Cohort
 from connfit.training.device_steps import DeviceSteps, ManyDevices, ModelOnDevices, OneDevice, StepProgram
+from connfit.training.fed_back_units import fed_back_units
 from connfit.training.firing_penalty import HostScore, Pending, counted_steps, in_history, on_host, with_firing_penalty
 from connfit.training.learners.learner import Learner, WindowArrays
 from connfit.training.learning_rates import Rates
@@ -50,7 +50,7 @@ class FitState:
         Trained groups at the best validation so far, on the host; empty without a validation part.
     best_value, best_epoch, since_best
         That validation's value (higher is better), the row of `history` (-1: before training) and the
-        epochs since.
+        epochs since the last progress (`train.patience`).
     history
         One row per epoch.
     rates
@@ -150,7 +150,7 @@ class Trainer:
         recordings = self.cohort.recordings
         self.validates: bool = any(recording.require_parts().length("validation") for recording in recordings)
         check_parts_scored(self.cohort, self.config)
-        self._fed_back = _fed_back_units(self.cohort, self._batch_size)
+        self._fed_back = fed_back_units(self.cohort, self._batch_size)
 
     @property
     def _batch_size(self) -> int:
@@ -186,15 +186,14 @@ class Trainer:
             "ms_per_step": 1e3 * seconds / timed if timed else None,
             "seconds": seconds,
         }
-        epoch = state.epoch + 1
-        state = replace(state, epoch=epoch, history=(*state.history, row))
+        epoch, progress = state.epoch + 1, value is None or value > _to_beat(state)
+        since = 0 if progress else state.since_best + 1
+        state = replace(state, epoch=epoch, history=(*state.history, row), since_best=since)
         if value is None:
             state = replace(state, best_epoch=row["epoch"])
         elif value > state.best_value:
             best = {key: np.array(array) for key, array in state.params.items()}
-            state = replace(state, best_params=best, best_value=value, best_epoch=row["epoch"], since_best=0)
-        else:
-            state = replace(state, since_best=state.since_best + 1)
+            state = replace(state, best_params=best, best_value=value, best_epoch=row["epoch"])
         patience = self.config.patience
         stop = self.validates and patience is not None and state.since_best >= patience
         if not stop and epoch < self._epochs(state.phase):
@@ -363,32 +362,17 @@ class Trainer:
         self.on_progress(now)
 
 
+def _to_beat(state: FitState) -> float:
+    """Return the value above which the next epoch is progress.
+
+    Trials of learning rates lower them to the end within few epochs, which a fit that has just begun does not match:
+    after trials the first phase competes with itself.
+    """
+    if state.phase or all(row["phase"] in PHASES for row in state.history):
+        return state.best_value
+    return max((row["selection"] for row in state.history if row["phase"] == PHASES[0]), default=float("-inf"))
+
+
 def _forecaster(model: Model, params: Params, cohort: Cohort, on: ModelOnDevices | None) -> ModelForecaster:
     """Forecast where the model is trained."""
     return ModelForecaster(model, params, cohort, runs=None if on is None else on.runs(params, cohort.substeps))
-
-
-def _fed_back_units(cohort: Cohort, batch: int) -> Callable[[list[int]], Array] | None:
-    """How to find, for the members of a batch, the units that one of them has not observed in all training frames.
-
-    The answer has the same length for every batch, so that all run the same program: where fewer units
-    are fed back, others are listed too. None if that would be most of the units.
-    """
-    unobserved = [set(range(len(cohort.units))) for _ in cohort.recordings]
-    for missing, recording, columns in zip(unobserved, cohort.recordings, cohort.columns, strict=True):
-        # Frames after the training part must not decide how it is computed: sums in another order round differently.
-        start, stop = recording.require_parts().train
-        shown = recording.stretches(start, stop) if recording.blocks else [(max(start - 1, 0), stop)]
-        always = np.all([recording.mask[first:last].all(axis=0) for first, last in shown], axis=0)
-        missing -= set(columns[always].tolist())
-    longest = sum(sorted((len(missing) for missing in unobserved), reverse=True)[:batch])
-    longest = min(longest, len(set().union(*unobserved)))
-    if 2 * longest > len(cohort.units):
-        return None
-
-    def units(members: list[int]) -> Array:
-        needed = sorted(set().union(*(unobserved[member] for member in members)))
-        others = (unit for unit in range(len(cohort.units)) if unit not in needed)
-        return jnp.asarray([*needed, *islice(others, longest - len(needed))], jnp.int32)
-
-    return units

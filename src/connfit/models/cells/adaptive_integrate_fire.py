@@ -25,8 +25,7 @@ class AdaptiveLIF(LIF):
     The form and the scale are those of the ALIF neuron of Bellec et al. 2020, Nature Communications 11:3625 (β for
     `jump`): a spike adds 1 to a, whatever the step, and `jump` is how many millivolts it raises the threshold by. At n
     steps from spike to spike a spike meets ``θ + jump ρ^(n-1) / (1 - ρ^n)``. `adaptation`, τ_a, starts at the 200 ms of
-    their code, `jump` at a tenth of the threshold. As in their eligibility traces, gradients do not go through the
-    reset: of a threshold that has risen above the surrogate's width they would grow with every spike.
+    their code, `jump` at a tenth of the threshold.
 
     Parameters
     ----------
@@ -46,7 +45,6 @@ class AdaptiveLIF(LIF):
         TimeConstant("adaptation", start=0.2, low=0.001, high=100.0),
         Parameter("jump", start=0.7, low=0.0, high=100.0, unit="mV"),
     )
-    _through_reset = False
 
     def step(self, theta: Theta, h: States, x: States) -> States:
         """Move what `LIF` does, and let spikes raise the threshold."""
@@ -65,7 +63,7 @@ class AdaptiveLIF(LIF):
     def jacobian(self, theta: Theta, h: States, x: States) -> Jacobian:
         """Return the derivatives of a step."""
         found = super().jacobian(theta, h, x)
-        *_, sigma = self._parts(theta, self.for_slopes(theta, h, x))
+        sigma = self._parts(theta, self.for_slopes(theta, h, x))[2]
         threshold = *found.parameters["threshold"], -sigma
         by_parameters = {
             **{name: (*rows, None) for name, rows in found.parameters.items()},
@@ -76,15 +74,14 @@ class AdaptiveLIF(LIF):
         return found._replace(parameters=by_parameters)
 
     def for_slopes(self, theta: Theta, h: States, x: States) -> States:
-        """Return potential, current, where the neuron is free to move, and adaptation."""
+        """Return potential, where the neuron is free to move, and adaptation."""
         return *super().for_slopes(theta, h, x), h[4]
 
     def slopes(self, theta: Theta, at: States) -> Slopes:
         """Return the derivatives of a step by states and input."""
         rows, inputs = super().slopes(theta, at)
-        *_, sigma = self._parts(theta, at)
-        jump = theta["jump"]
-        columns = [times(through, -jump) for through in self._through_spike(theta, at)]
+        sigma, jump = self._parts(theta, at)[2], theta["jump"]
+        columns = None, None, None, -jump * self._seen_of_spike(theta, at)
         adapted = sigma, None, None, None, theta["adaptation"] - jump * sigma
         return (*((*row, column) for row, column in zip(rows, columns, strict=True)), adapted), (*inputs, (None,))
 

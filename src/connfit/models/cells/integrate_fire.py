@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from jaxtyping import Array
 
 from connfit.errors import ConfigError, one_of
 from connfit.models.cells import CELLS, Cell
-from connfit.models.neuron import CompiledCell, Jacobian, Neuron, Reading, Slopes, States, Theta, total
+from connfit.models.neuron import CompiledCell, Jacobian, Neuron, Reading, Slopes, States, Theta
 from connfit.models.parameter import Duration, Parameter, PerSecond, TimeConstant
 from connfit.models.poisson_input import PoissonInput
 from connfit.models.surrogate_spikes import SURROGATES, spike, surrogate_slope
@@ -72,6 +72,10 @@ class LIF(Neuron):
     every step. ``γ = exp(-Δt/τ)`` is that of `time_constants`, of all cells the time over which activity is seen. The
     starts of the other parameters are those of Shiu et al. 2024, Nature 634:210.
 
+    Gradients pass through the spike that is sent and seen, not through the reset (Zenke & Vogels 2021, Neural
+    Computation 33:899): near the threshold that would take ``α_m v / width`` off what stays of the potential in a step,
+    so that where a threshold lies two widths above rest, traces would grow from step to step.
+
     Parameters
     ----------
     surrogate, surrogate_width
@@ -108,8 +112,6 @@ class LIF(Neuron):
     shows = 3
     spikes = True
     code = "lif"
-    _through_reset: ClassVar[bool] = True
-    """Whether gradients go through the reset, too, as far as it follows from the potential; `cpp/lif.h` knows it."""
 
     def __post_init__(self) -> None:
         one_of("surrogate", self.surrogate, SURROGATES)
@@ -145,7 +147,7 @@ class LIF(Neuron):
         count = _counted(theta, z, count)
         free = _is_free(count)
         beta, gamma = theta["synapse"], theta["time_constants"]
-        kept = 1 - (z if self._through_reset else jax.lax.stop_gradient(z))
+        kept = 1 - jax.lax.stop_gradient(z)
         current = g * kept if self.clears else g
         moved = theta["membrane"] * (v * kept) + self._passed(theta)[0] * current
         after = beta * current + x[0]
@@ -205,20 +207,19 @@ class LIF(Neuron):
 
     def jacobian(self, theta: Theta, h: States, x: States) -> Jacobian:
         """Return the derivatives of a step."""
-        at = self.for_slopes(theta, h, x)
-        v, g, free, z, _ = self._parts(theta, at)
+        at, (v, g) = self.for_slopes(theta, h, x), h[:2]
+        free, z, _ = self._parts(theta, at)
         gamma = theta["time_constants"]
         _, by_alpha, by_beta = self._passed(theta)
         current = g * (1 - z) if self.clears else g
         held, none = free * (1 - z) * v, (None,) * 4
         slopes = self.slopes(theta, at)
-        through = self._through_spike(theta, at)
         seen = 1 - gamma
         parameters = {
             "time_constants": (None, None, None, h[3] - theta["base"] - theta["response"] * z),
             "membrane": (held + by_alpha * free * current, None, None, None),
             "synapse": (by_beta * free * current, free * current if self.clears else current, None, None),
-            "threshold": tuple(None if one is None else -one for one in through),
+            "threshold": (None, None, None, -self._seen_of_spike(theta, at)),
             "refractory": none,
             "response": (None, None, None, seen * z),
             "base": (None, None, None, seen),
@@ -226,24 +227,22 @@ class LIF(Neuron):
         return Jacobian(*slopes, parameters)
 
     def for_slopes(self, theta: Theta, h: States, x: States) -> States:
-        """Return potential, current, and where the neuron is free to move."""
+        """Return potential, and where the neuron is free to move."""
         z = jax.lax.stop_gradient(self.output(theta, h))
-        return h[0], h[1], _is_free(_counted(theta, z, h[2]))
+        return h[0], _is_free(_counted(theta, z, h[2]))
 
     def slopes(self, theta: Theta, at: States) -> Slopes:
         """Return the derivatives of a step by states and input."""
-        _, _, free, z, _ = self._parts(theta, at)
+        free, z, _ = self._parts(theta, at)
         alpha, beta, gamma = theta["membrane"], theta["synapse"], theta["time_constants"]
         stays = 1 - z
-        to_v, to_g, _, to_rate = self._through_spike(theta, at)
-        assert to_rate is not None
         kept = jnp.where(free != 0, beta, 1) * stays if self.clears else beta
         passed = self._passed(theta)[0] * free
         states = (
-            (total((alpha * free * stays, to_v)), passed * stays if self.clears else passed, None, None),
-            (to_g, kept, None, None),
+            (alpha * free * stays, passed * stays if self.clears else passed, None, None),
+            (None, kept, None, None),
             (None, None, None, None),
-            (to_rate, None, None, gamma),
+            (self._seen_of_spike(theta, at), None, None, gamma),
         )
         return states, ((None,), (free if self.clears else jnp.ones_like(beta),), (None,), (None,))
 
@@ -260,24 +259,15 @@ class LIF(Neuron):
         slope = surrogate_slope(self._above(theta, h), self.surrogate, self.surrogate_width)
         return Reading((slope, None, None, None), {"threshold": -slope})
 
-    def _parts(self, theta: Theta, at: States) -> tuple[Array, Array, Array, Array, Array]:
-        v, g, free = at[:3]
+    def _parts(self, theta: Theta, at: States) -> tuple[Array, Array, Array]:
+        """Where the neuron is free to move, where it spikes, and the derivative of the spike by the potential."""
         above = self._above(theta, at)
-        z = (above > 0).astype(v.dtype)
-        return v, g, free.astype(v.dtype), z, surrogate_slope(above, self.surrogate, self.surrogate_width)
+        z = (above > 0).astype(above.dtype)
+        return at[1].astype(above.dtype), z, surrogate_slope(above, self.surrogate, self.surrogate_width)
 
-    def _through_spike(self, theta: Theta, at: States) -> tuple[Array | None, ...]:
-        """What a change of the potential does to each state through the spike that it makes."""
-        v, g, free, _, sigma = self._parts(theta, at)
-        alpha, beta = theta["membrane"], theta["synapse"]
-        seen = (1 - theta["time_constants"]) * theta["response"] * sigma
-        lost = alpha * v
-        if not self._through_reset:
-            return None, None, None, seen
-        if not self.clears:
-            return -free * lost * sigma, None, None, seen
-        lost += self._passed(theta)[0] * g
-        return -free * lost * sigma, -jnp.where(free != 0, beta, 1) * g * sigma, None, seen
+    def _seen_of_spike(self, theta: Theta, at: States) -> Array:
+        """What a change of the potential does to what is seen, through the spike that it makes."""
+        return (1 - theta["time_constants"]) * theta["response"] * self._parts(theta, at)[2]
 
 
 def _counted(theta: Theta, z: Array, count: Array) -> Array:
