@@ -83,11 +83,11 @@ def _then(said: Said, served: Served, status: int) -> Watch:
     return Watch(say=say)
 
 
-NONSENSE = ("", "-1", "x", "1e9", "\u00b2", "9" * 5000, "0", "5, 7", "5,5", " 7 ", "nan")
+NONSENSE = ("", "-1", "x", "1e9", "\u00b2", "9" * 5000, "0", "5, 7", "5,5", "nan")
 
 
 @pytest.mark.parametrize("header", ["Content-Length", "Content-Range", "ETag", "Last-Modified", "Content-Encoding"])
-@pytest.mark.parametrize("value", NONSENSE)
+@pytest.mark.parametrize("value", [*NONSENSE, " 7 "])
 def test_a_header_that_is_nonsense_costs_a_line_at_most(
     server: FileServer, tmp_path: Path, header: str, value: str
 ) -> None:

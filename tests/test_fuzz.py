@@ -11,7 +11,7 @@ import pytest
 
 @pytest.mark.filterwarnings("ignore::connfit.errors.DataWarning")
 def test_damaged_files_end_in_a_result_or_one_line() -> None:
-    assert fuzz.run(7_000_000, 150, say=lambda _: None) == []
+    assert fuzz.run(7_000_000, 60, say=lambda _: None) == []
 
 
 def test_a_reader_that_raises_anything_else_is_found(tmp_path: Path) -> None:

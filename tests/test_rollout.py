@@ -302,6 +302,7 @@ def outcomes() -> dict[str | None, dict[str, np.ndarray]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "part"), [(name, part) for name, (_, parts) in CONSUMERS.items() for part in parts])
 def test_everybody_who_runs_a_model_goes_through_the_rollout(name: str, part: str, outcomes: dict) -> None:
     """A step that leaves out a part of the dynamics changes what each of them finds."""
