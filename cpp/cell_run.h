@@ -1,6 +1,5 @@
-// Steps of all neurons of a compiled cell with the connections between them, as
-// many as inputs are known for: what lies between two steps is never given
-// back.
+// Steps of all neurons of a compiled cell with the connections between them, as many as inputs are known for: what lies
+// between two steps is never given back.
 #pragma once
 
 #include "cell_forward.h"
@@ -16,21 +15,16 @@ struct OfSteps {
 };
 
 struct CellRunArgs {
-  CellForwardArgs first;  // the first step, with what is received in all; of
-                          // what is sent, others, drive, events: none
+  CellForwardArgs first;  // the first step; of what is sent, received, others, drive and events: none
   OfSteps others, drive;
-  PoissonArgs draw;  // without counts; no levels: no events
-  float event;       // what one brings
-  const float* queue;
-  float* queue_after;     // [delay, rows, batch] spikes on their way, of which the
-                          // first arrive next; may be `queue`
-  MatvecArgs readout;     // of the shown states, without x; y becomes what is read
-                          // after each step
-  const uint8_t* scored;  // [steps] whether anything is read after a step, or it
-                          // is 0; null: nothing ever is
+  PoissonArgs draw;       // without counts; no levels: no events
+  float event;            // what one brings
+  const float* queue;     // [delay, rows, batch] spikes on their way, of which the first arrive next
+  float* queue_after;     // as `queue`, and may be its memory
+  MatvecArgs readout;     // of the state that read-outs see, without x; y has room for all steps
+  const uint8_t* scored;  // [steps] where a step is read out, else 0 is read; null: nothing ever is
   float* received;        // [steps, rows, batch]; null: not asked for
-  uint8_t* spiked;        // [steps, rows, batch] 1 where the states before a step make
-                          // a spike; null: not asked for
+  uint8_t* spiked;        // [steps, rows, batch] 1 where the states before a step make a spike; null: not asked for
   float* counts;          // [rows, batch] sum of these
   int64_t steps, delay;
 };
