@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
@@ -14,13 +16,15 @@ from connfit.report.figures.style import INITIAL, MODEL, empty, look, new_figure
 MANY_POINTS = 3000
 """Above this a cloud of points is drawn as hexagons."""
 
-_DRAWN_CONNECTIONS = 2_000_000
+_DRAWN_CONNECTIONS = 500_000
+_ENOUGH_FOR_A_MEDIAN = 1_000_000
 
 
 def weights(before: Float[np.ndarray, "M"], after: Float[np.ndarray, "M"]) -> Figure:
     """Draw weights of connections before and after the fit: distribution of magnitudes, and one against the other."""
-    before, after = np.abs(np.asarray(before).ravel()), np.abs(np.asarray(after).ravel())
-    return _before_after(before, after, quantity="absolute weight", unit="", things="connections")
+    return _before_after(
+        _magnitudes(before), _magnitudes(after), quantity="absolute weight", unit="", things="connections"
+    )
 
 
 def time_constants(before: Float[np.ndarray, "N"], after: Float[np.ndarray, "N"]) -> Figure:
@@ -30,18 +34,24 @@ def time_constants(before: Float[np.ndarray, "N"], after: Float[np.ndarray, "N"]
     )
 
 
+def _magnitudes(weights: np.ndarray) -> np.ndarray:
+    """Return absolute values; a fit's weights are that already, and not copied."""
+    weights = np.asarray(weights).ravel()
+    return np.abs(weights) if (weights < 0).any() else weights
+
+
 def _before_after(before: np.ndarray, after: np.ndarray, *, quantity: str, unit: str, things: str) -> Figure:
     with look():
         figure = new_figure(2.7)
         left, right = figure.subplots(1, 2, gridspec_kw={"width_ratios": [1.2, 1]})
-        seen = np.concatenate([before[before > 0], after[after > 0]])
-        if not len(seen):
+        seen = [_positive(values) for values in (before, after) if (values > 0).any()]
+        if not seen:
             empty(left, f"there are no {things} with {quantity} above 0")
             empty(right, "")
             return figure
-        low, high = float(seen.min()), float(seen.max())
+        low, high = min(of.low for of in seen), max(of.high for of in seen)
         # Seven decades hold everything that matters; a handful of near-zero weights must not squeeze the rest.
-        low = max(low, float(np.median(seen)) * 1e-4, high * 1e-7)
+        low = max(low, float(np.median(np.concatenate([of.thinned for of in seen]))) * 1e-4, high * 1e-7)
         bins = int(np.clip(2 * np.sqrt(len(after)), 12, 60))
         spreads = high > low * 1.01
         edges = np.geomspace(*((low * 0.999, high * 1.001) if spreads else (low / 2, high * 2)), bins + 2 - spreads)
@@ -74,14 +84,26 @@ def _before_after(before: np.ndarray, after: np.ndarray, *, quantity: str, unit:
     return figure
 
 
+class _Positive(NamedTuple):
+    """Ends of the values above 0, and as many of them as a median needs."""
+
+    low: float
+    high: float
+    thinned: np.ndarray
+
+
+def _positive(values: np.ndarray) -> _Positive:
+    above = values[values > 0]
+    return _Positive(float(above.min()), float(above.max()), above[:: -(-len(above) // _ENOUGH_FOR_A_MEDIAN)].copy())
+
+
 def _cumulative(axes: Axes, after: np.ndarray, quantity: str, unit: str, things: str) -> None:
     """Cumulative distribution: where all values start alike, a cloud would be one vertical line."""
     x = np.sort(after)
-    x, fraction = x[x > 0], (np.arange(len(x)) + 1)[x > 0] / len(x)
-    if len(x) > MANY_POINTS:
-        keep = np.linspace(0, len(x) - 1, MANY_POINTS).astype(int)
-        x, fraction = x[keep], fraction[keep]
-    axes.step(x, fraction, where="post", color=MODEL)
+    ranks = np.arange(np.searchsorted(x, 0, side="right"), len(x))
+    if len(ranks) > MANY_POINTS:
+        ranks = ranks[np.linspace(0, len(ranks) - 1, MANY_POINTS).astype(int)]
+    axes.step(x[ranks], (ranks + 1) / len(x), where="post", color=MODEL)
     axes.set_xscale("log")
     axes.set_ylim(0, 1.02)
     axes.set_xlabel(f"{quantity} after{unit}")
@@ -116,7 +138,7 @@ def cloud(axes: Axes, before: np.ndarray, after: np.ndarray, low: float, high: f
     label = "connections"
     if len(x) > _DRAWN_CONNECTIONS:
         label = f"connections in a sample of {_DRAWN_CONNECTIONS:,}"
-        pick = np.random.default_rng(0).choice(len(x), _DRAWN_CONNECTIONS, replace=False)
+        pick = np.random.default_rng(0).choice(len(x), _DRAWN_CONNECTIONS, replace=False, shuffle=False)
         x, y = x[pick], y[pick]
     (x_low, x_high), (y_low, y_high) = _ends(x), _ends(y)
     if len(x) > MANY_POINTS:
