@@ -15,7 +15,6 @@ import pytest
 import scipy.sparse as sp
 from networks import random_connectome
 
-from connfit.config import ModelConfig
 from connfit.errors import ConfigError
 from connfit.models import Readout, ops
 from connfit.models.cells import CELLS
@@ -23,8 +22,6 @@ from connfit.models.cells.adaptive_integrate_fire import AdaptiveLIF
 from connfit.models.cells.integrate_fire import LIF, passed_on
 from connfit.models.cells.rate import Rate
 from connfit.models.connectome_model import ConnectomeModel, ModelConditions
-from connfit.models.init.balanced_start import USUAL_HZ, balanced_start, fit_balance
-from connfit.models.init.start import StartConditions
 from connfit.models.input_map import input_map
 from connfit.models.neuron import Neuron
 from connfit.models.ops import compiled_cells, native
@@ -33,7 +30,6 @@ from connfit.models.surrogate_spikes import SURROGATES, spike
 from connfit.models.windows import run_window
 from connfit.training.learners import WindowArrays, WindowedLearner
 from connfit.training.learners.firing_rates import FiringPenalty
-from connfit.training.recipe import _choices
 
 NATIVE = pytest.mark.skipif(not native.available(), reason=f"no compiled kernels: {native.why_not()}")
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
@@ -275,40 +271,3 @@ def test_gap_junctions_do_not_pass_spikes_on() -> None:
         ConnectomeModel.wire(
             ModelConditions(connectome=brain, readout=readout, step_s=1e-3, bounds_s=(1e-3, 1.0)), CELLS["lif"].neuron()
         )
-
-
-@pytest.mark.parametrize("neuron", [LIF(), AdaptiveLIF()])
-def test_a_balanced_start_spikes_as_often_as_was_recorded(neuron: LIF) -> None:
-    rng, n, units = np.random.default_rng(0), 60, 3
-    brain = random_connectome(rng, n, 8)
-    own = np.arange(n) % units
-    readout = Readout(sp.csr_array((np.full(n, units / n), (own, np.arange(n))), shape=(units, n)), ("a", "b", "c"))
-    given = ModelConditions(connectome=brain, readout=readout, step_s=1e-3, drive="none", bounds_s=(1e-3, 1.0))
-    model = ConnectomeModel.wire(given, neuron)
-    asked = np.array([4.0, 10.0, 20.0])
-    frames = asked * rng.gamma(20, 1 / 20, (200, units))
-    conditions = StartConditions(connectome=brain, readout=readout, time_constant_s=0.1)
-    found = fit_balance(model, conditions, [(frames, np.ones(units))])
-    np.testing.assert_allclose(found.target_hz, frames.mean(0)[own])
-    rates = np.bincount(own, found.rate_hz) / np.bincount(own)
-    np.testing.assert_allclose(rates, asked, rtol=0.25)  # ten seconds of 20 neurons: 800 spikes of the slowest unit
-    assert found.facts(("a", "b", "c"))["silent"] == 0
-    params = balanced_start(model, replace(conditions, fitted=found))
-    assert set(params) >= {"weights", "bias", "base", "response"} and float(params["response"][0]) == 1
-
-    plain = fit_balance(model, replace(conditions, spectral_radius=None), [(frames, np.ones(units))])
-    np.testing.assert_allclose(plain.magnitudes, 0.275 * brain.counts, rtol=1e-6)
-    for other in (frames - 8, frames / 100):  # no rates in hertz: negative, or too low for neurons
-        found = fit_balance(model, conditions, [(other, np.ones(units))])
-        np.testing.assert_allclose(found.base, np.quantile(other, 0.05, axis=0)[own])
-        np.testing.assert_allclose(found.base + USUAL_HZ * found.response, other.mean(0)[own])
-
-
-def test_starts_are_for_cells_of_their_kind() -> None:
-    brain = random_connectome(np.random.default_rng(0), 8, 2)
-    readout = Readout(sp.csr_array(np.eye(1, 8)), ("u",))
-    model = ConnectomeModel.wire(ModelConditions(connectome=brain, readout=readout, step_s=0.5), Rate())
-    with pytest.raises(ConfigError, match="spikes"):
-        fit_balance(model, StartConditions(connectome=brain, readout=readout, time_constant_s=0.5), [])
-    assert "balance" not in _choices("drive_start", ModelConfig())
-    assert _choices("drive_start", ModelConfig(cell="lif")) == ["balance"]

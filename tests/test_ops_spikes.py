@@ -90,6 +90,7 @@ def test_runs_copy_weights_before_their_loop_and_take_whole_steps_in_it() -> Non
     one = case("lif", delay=1)
     model, params, (inputs, forced) = one.model, one.params, (one.window.inputs, one.window.forced)
     batch = inputs.shape[2]
+    at_rest = balanced_start._Running(model.rest(), jnp.zeros(model.neurons))
     shown, limits = Shown(inputs, forced), Limits(*(np.full((model.units, batch), one) for one in (0.0, np.inf)))
 
     def rolled(params: dict) -> Any:
@@ -98,7 +99,7 @@ def test_runs_copy_weights_before_their_loop_and_take_whole_steps_in_it() -> Non
     for run in (
         lambda params: run_window(model, params, model.rest(batch), inputs, forced),
         rolled,
-        lambda params: balanced_start._spikes(model, params, model.rest(), steps=30),
+        lambda params: balanced_start._run(model, params, at_rest, steps=30),
     ):
         program = jax.jit(run).lower(params).compile().as_text().split("\n\n")
         copies, steps = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import numpy as np
@@ -85,8 +85,8 @@ class Job(Displayed):
     matches
         For each recording, held-out ones included, which units are which neurons (of a region: those that lie in it).
     regression
-        What a start by regression found, ready for JSON: `own` past by unit, `factors` of excitatory and inhibitory
-        connections, `growth` of the fastest growing pattern per frame.
+        What a start found, ready for JSON: by regression `own` past by unit, `factors` of excitatory and inhibitory
+        connections, `growth` of the fastest growing pattern per frame; by balance rates, and halvings of weights.
     given
         Data that were given in Python; None where `config` says where they are.
     later, prepared_with
@@ -134,16 +134,15 @@ class Job(Displayed):
         return {group: sizes.get(group, 0) if group in self.trained else 0 for group in {**ALWAYS_COUNTED, **sizes}}
 
     def cautions(self) -> list[str]:
-        """Describe what in the data a rate model cannot follow, and what to do about it."""
+        """Describe what in the data, or in its start, a model cannot follow, and what to do about it."""
         found = []
         if self.config.model.strengths == "gain_per_type_pair":
-            column = self.config.model.type_column
-            untyped = untyped_neurons(self.connectome, column)
-            if untyped:
+            if untyped := untyped_neurons(self.connectome, column := self.config.model.type_column):
                 found.append(
                     f"{untyped:,} of {self.connectome.n:,} neurons have no {column}: they share gains as if of one type"
                 )
         found += self.connectome.notes.get(CAUTIONS, ())
+        found += cast("list[str]", (self.regression or {}).get(CAUTIONS, []))
         movies = (*self.cohort.recordings, *self.cohort.held_out)
         for recording in movies:
             found += (f"{recording.name}: {caution}" for caution in recording.notes.get(CAUTIONS, ()))

@@ -93,7 +93,7 @@ class RunRecord:
     recipe
         What was chosen for `"auto"`, and from what.
     regression
-        What a start by regression found.
+        What a start found.
     observations, observed
         By part: values that are scored, and all.
     parameters

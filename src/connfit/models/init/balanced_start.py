@@ -3,9 +3,12 @@
 Weights are those of the wiring, scaled by the gain of a neuron at its rate: `spectral_radius` is that of spikes caused
 per spike; without it a synapse has the 0.275 mV of Shiu et al. 2024. Biases then follow from running the network
 itself: each neuron's is moved until it spikes as often as the units that read it ask for (homeostasis; Turrigiano &
-Nelson 2004, Nature Reviews Neuroscience 5:97). The mean of external events is taken off it first, and the network runs
-with them. A recording that can be negative, or whose means are no rates of neurons, is not in hertz: its units then
-begin at a low quantile, and `USUAL_HZ` bring them to their mean.
+Nelson 2004, Nature Reviews Neuroscience 5:97). What others send and the mean of external events are taken off it first,
+and the network runs with them. Near its threshold a neuron's rate rises steeply, so that a network may have no steady
+state at these rates: some neurons fall silent, and others fire at many times their rate. Weights that a spectral radius
+asks for are then halved until there is one. A recording that can be negative, or whose
+means are no rates of neurons, is not in hertz: its units then begin at a low quantile, and `USUAL_HZ` bring them to
+their mean.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,9 +29,10 @@ from connfit.models.base import Model, Neurons, Params
 from connfit.models.cells.integrate_fire import SYNAPSE_MV
 from connfit.models.compiled_step import for_run
 from connfit.models.init.start import STARTS, Start, StartConditions, Training
-from connfit.models.init.starting_weights import initial_magnitudes, radius_factor, spread_factors
+from connfit.models.init.starting_weights import initial_magnitudes, radius_factor, recurrent_input, spread_factors
 from connfit.models.maps import GainMap
 from connfit.models.rollout import advance
+from connfit.recordings.plausibility import CAUTIONS
 
 USUAL_HZ = 5.0
 """Mean rate of neurons whose recording does not say one, in hertz."""
@@ -35,8 +40,29 @@ USUAL_HZ = 5.0
 LEAST_HZ, MOST_HZ = 0.5, 100.0
 """Mean rates of units between which a recording is taken for one in hertz."""
 
-ROUNDS, ROUND_S = 40, 0.5
-"""Rounds of homeostasis, and seconds of the network in each."""
+ROUNDS, LATE, ROUND_S = 40, 10, 0.5
+"""Rounds of homeostasis, how many of the last are averaged over, and seconds of the network in each."""
+
+FIRST, MOST = 0.02, 0.1
+"""First and largest step of a bias, as parts of the input that a neuron needs."""
+
+GROWS, SHRINKS, CALMS = 1.25, 0.6, 0.85
+"""What a neuron's step is multiplied by where its error keeps its sign, where that changes, and in each late round."""
+
+MANY = 5
+"""Spikes in a round of which the rate is their number; of fewer it is that of the intervals between them."""
+
+MEASURED_S = 4.0
+"""Seconds of the network, with biases as they were found, of which rates are told."""
+
+KICK, KICK_S = 0.1, 1.0
+"""What is added to biases before that, as a part of the input that a neuron needs, and seconds with it and after it."""
+
+TRIES = 7
+"""Networks that are balanced, each with half the weights of the one before, until one has the rates."""
+
+ROOM, ROOM_IN_ALL = 0.3, 0.15
+"""Part by which rates may be off: of neurons on average, beyond what counts of spikes differ by chance, and of all."""
 
 _QUANTILE = 0.05
 
@@ -54,7 +80,11 @@ class BalancedStart:
     base, response
         What read-outs see of a silent neuron, and of one spike per second.
     target_hz, rate_hz
-        Mean rate that was asked of each neuron, and that it had in the last rounds.
+        Mean rate that was asked of each neuron, and that it then has for `MEASURED_S`.
+    halvings
+        How often weights were halved.
+    balanced
+        Whether the rates are those that were asked for.
     """
 
     magnitudes: Float[Array, "M"]
@@ -63,15 +93,34 @@ class BalancedStart:
     response: Float[np.ndarray, "N"]
     target_hz: Float[np.ndarray, "N"]
     rate_hz: Float[np.ndarray, "N"]
+    halvings: int
+    balanced: bool
 
     def facts(self, units: Sequence[str]) -> dict[str, object]:
-        """Return mean rates and the share of silent neurons."""
+        """Return mean rates, the share of silent neurons, and what a user should know of them."""
         return {
             "target_hz": float(self.target_hz.mean()),
             "rate_hz": float(self.rate_hz.mean()),
             "silent": float((self.rate_hz == 0).mean()),
             "largest_hz": float(self.rate_hz.max(initial=0.0)),
+            "halvings": self.halvings,
+            CAUTIONS: self._cautions(),
         }
+
+    def _cautions(self) -> list[str]:
+        found = []
+        if self.halvings:
+            found.append(
+                f"start by balance: weights are {0.5**self.halvings:g} of those that model.spectral_radius asks for: "
+                "with these the network has no steady state in which neurons spike as often as recorded"
+            )
+        if not self.balanced:
+            found.append(
+                f"start by balance: neurons spike {self.rate_hz.mean():.3g} times per second on average, and one "
+                f"{self.rate_hz.max():.3g} times, where {self.target_hz.mean():.3g} were asked for: give "
+                "model.spectral_radius a smaller number, or neurons external events (model.cell_options.poisson_hz)"
+            )
+        return found
 
 
 def fit_balance(model: Model, given: StartConditions, training: Training) -> BalancedStart:
@@ -97,14 +146,17 @@ def fit_balance(model: Model, given: StartConditions, training: Training) -> Bal
     theta = model.constants(start)
     needed = model.neuron.balance(theta, jnp.asarray(shown)[:, None])[:, 0]
     strengths = _weights(model, given, target_hz * model.step_s, np.asarray(needed))
-    steps = max(1, round(ROUND_S / model.step_s))
     target = jnp.asarray(target_hz * model.step_s)
     poisson = model.neuron.poisson
     first = needed if poisson is None else needed - poisson.mean(model.step_s)
     params = {**start, model.recurrent_group: strengths, "bias": first}
-    bias, rate = _homeostasis(model, params, target, 0.1 * jnp.abs(needed), steps)
-    magnitudes = model.recurrent.connection_strengths(strengths)
-    return BalancedStart(magnitudes, bias, base, response, target_hz, np.asarray(rate) / model.step_s)
+    tries = 1 if given.spectral_radius is None else TRIES
+    params, rate, halvings, balanced = _balanced(model, params, target, jnp.abs(needed), tries)
+    return BalancedStart(
+        magnitudes=model.recurrent.connection_strengths(params[model.recurrent_group]), bias=params["bias"],
+        base=base, response=response, target_hz=target_hz, rate_hz=np.asarray(rate) / model.step_s,
+        halvings=halvings, balanced=balanced,
+    )  # fmt: skip
 
 
 def _asked(
@@ -144,41 +196,88 @@ def _weights(
     return strengths * radius_factor(model, given.connectome, strengths, given.spectral_radius) / slope
 
 
-def _homeostasis(
-    model: Model, params: Params, target: Float[Array, "N"], size: Float[Array, "N"], steps: int
-) -> tuple[Float[Array, "N"], Float[Array, "N"]]:
-    """Move biases, by `size` at most in a round, until neurons spike as often as they are to.
+class _Running(NamedTuple):
+    """A network between two rounds: its neurons, and steps since the last spike of each."""
 
-    Returns them, and spikes per step of the last rounds.
+    neurons: Neurons
+    since: Float[Array, "N"]
+
+
+def _balanced(
+    model: Model, params: Params, target: Float[Array, "N"], needed: Float[Array, "N"], tries: int
+) -> tuple[Params, Float[Array, "N"], int, bool]:
+    """Find biases, with half the weights where there are none, from those that neurons without others need.
+
+    Returns parameters, spikes per step, how often weights were halved, and whether the rates are those of `target`.
     """
-    bias, neurons = params["bias"], model.rest()
-    mean = target
-    late = jnp.zeros_like(target)
+    key = model.recurrent_group
+    steps, kicked, measured = (max(1, round(seconds / model.step_s)) for seconds in (ROUND_S, KICK_S, MEASURED_S))
+    running = _Running(model.rest(), jnp.zeros_like(target))
+    received = recurrent_input(model, params[key], target)
+    params, halvings = {**params, "bias": params["bias"] - received}, 0
+    while True:
+        params["bias"], running = _homeostasis(model, params, target, running, needed, steps)
+        # A network with two states may stay in the right one until something moves it.
+        running, *_ = _run(model, params | {"bias": params["bias"] + KICK * needed}, running, kicked)
+        running, *_ = _run(model, params, running, kicked)
+        running, spikes, _ = _run(model, params, running, measured)
+        expected = target * measured
+        balanced = bool(
+            jnp.abs(spikes.sum() / expected.sum() - 1) <= ROOM_IN_ALL
+            and jnp.abs(spikes - expected).sum() <= (ROOM * expected + jnp.sqrt(2 / jnp.pi * expected)).sum()
+        )
+        if balanced or halvings + 1 == tries:
+            return params, spikes / measured, halvings, balanced
+        halvings, received = halvings + 1, received / 2
+        params |= {key: params[key] / 2, "bias": params["bias"] + received}
+
+
+def _homeostasis(
+    model: Model, params: Params, target: Float[Array, "N"], running: _Running, needed: Float[Array, "N"], steps: int
+) -> tuple[Float[Array, "N"], _Running]:
+    """Move biases until neurons spike as often as they are to, by parts of the input that a neuron needs.
+
+    A step grows while the neuron's error keeps its sign and shrinks when that changes (Riedmiller & Braun 1993, Proc
+    IEEE ICNN): of neurons without noise a thousandth of the input lies between none and ten spikes a second. Where
+    there are many spikes in a round, chance changes the sign, and steps shrink with the number of rounds.
+    """
+    bias, size, last = params["bias"], FIRST * needed, jnp.zeros_like(target)
+    many, late = target * steps >= MANY, jnp.zeros_like(target)
     for number in range(ROUNDS):
-        neurons, spikes = _spikes(model, {**params, "bias": bias}, neurons, steps)
-        # Of rates of a few hertz a round sees a spike or two: an average over rounds, and smaller steps later on.
-        mean = 0.7 * mean + 0.3 * spikes
-        bias += size * jnp.clip((target - mean) / target, -1, 1) / (1 + number / 8)
-        if number >= ROUNDS // 2:
-            late += spikes / (ROUNDS - ROUNDS // 2)
-    return bias, late
+        running, spikes, intervals = _run(model, {**params, "bias": bias}, running, steps)
+        # Of a spike or two the intervals tell the rate to a step. One that has not ended says what it is below.
+        rate = jnp.where(spikes > 0, spikes / jnp.maximum(intervals, 1), target)
+        rate = jnp.minimum(rate, 1 / jnp.maximum(running.since, 1))
+        rate = jnp.where(spikes < MANY, rate, spikes / steps)
+        error = jnp.clip((target - rate) / target, -1, 1)
+        same, calm = error * last, CALMS if number > ROUNDS // 2 else 1
+        size *= calm * jnp.where(same > 0, GROWS, jnp.where(same < 0, SHRINKS, 1))
+        size = jnp.where(many, MOST / (1 + number / 8) * needed, jnp.minimum(size, MOST * needed))
+        bias += size * error
+        last = error
+        if number >= ROUNDS - LATE:
+            late += bias / LATE
+    return late, running
 
 
 @partial(jax.jit, static_argnames="steps")
-def _spikes(model: Model, params: Params, start: Neurons, steps: int) -> tuple[Neurons, Float[Array, "N"]]:
-    """Run the network with nothing but its bias; return its end, and spikes per step of each neuron."""
+def _run(
+    model: Model, params: Params, start: _Running, steps: int
+) -> tuple[_Running, Float[Array, "N"], Float[Array, "N"]]:
+    """Run the network with nothing but its bias; return its end, and of each neuron spikes and steps between them."""
     theta, real = model.constants(params), jnp.result_type(float)
     shown, silent = jnp.zeros((model.units, 1), real), jnp.zeros((model.neurons, 1), real)
-    model = for_run(model, params, start, steps)
+    model = for_run(model, params, start.neurons, steps)
 
-    def step(_: int, now: tuple[Neurons, Array]) -> tuple[Neurons, Array]:
-        neurons, count = now
-        count += model.neuron.output(theta, neurons.states)[:, 0]
+    def step(_: int, now: tuple[_Running, Array, Array]) -> tuple[_Running, Array, Array]:
+        (neurons, since), spikes, intervals = now
+        spiked = model.neuron.output(theta, neurons.states)[:, 0]
+        since += 1
         after = advance(model, params, neurons, shown, shown == 0, forcing=False, drive=silent)[0]
-        return after, count
+        return _Running(after, since * (1 - spiked)), spikes + spiked, intervals + since * spiked
 
-    end, count = jax.lax.fori_loop(0, steps, step, (start, jnp.zeros(model.neurons, real)))
-    return end, count / steps
+    none = jnp.zeros(model.neurons, real)
+    return jax.lax.fori_loop(0, steps, step, (start, none, none))
 
 
 def balanced_start(model: Model, given: StartConditions) -> Params:
