@@ -6,9 +6,8 @@ itself: each neuron's is moved until it spikes as often as the units that read i
 Nelson 2004, Nature Reviews Neuroscience 5:97). What others send and the mean of external events are taken off it first,
 and the network runs with them. Near its threshold a neuron's rate rises steeply, so that a network may have no steady
 state at these rates: some neurons fall silent, and others fire at many times their rate. Weights that a spectral radius
-asks for are then halved until there is one. A recording that can be negative, or whose
-means are no rates of neurons, is not in hertz: its units then begin at a low quantile, and `USUAL_HZ` bring them to
-their mean.
+asks for are then halved until there is one. A recording that can be negative, or whose means are no rates of neurons,
+is not in hertz: its units then begin at a low quantile, and `USUAL_HZ` bring them to their mean.
 """
 
 from __future__ import annotations
